@@ -10,6 +10,10 @@
 //! worker which does not own their flow.
 
 #[allow(dead_code)]
+mod flow_table;
+#[allow(dead_code)]
 mod ring;
+#[allow(dead_code)]
+mod slab;
 #[allow(dead_code)]
 mod timer_wheel;
