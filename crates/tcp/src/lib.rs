@@ -1,1 +1,41 @@
-//! Placeholder.
+//! One TCP connection as a state machine.
+//!
+//! A [`Connection`] takes segments and the time, and says what to send ([`Connection::poll_transmit`]),
+//! what to hand to the application ([`Received`]) and when to be woken ([`Connection::next_deadline`]).
+//! It has no threads, no sockets and no clock, and it holds no payload: bytes to send are read again from
+//! wherever the application keeps them, by stream offset, and received bytes are placed by the caller as
+//! the connection directs. So the same code runs under a worker, a simulator, a fuzzer and a benchmark.
+//!
+//! The rooms: [`input`](crate) takes segments (RFC 9293 section 3.10.7), `output` builds them, `timers`
+//! fires what is due; `scoreboard` remembers what was sent and what of it the peer holds, `recovery`
+//! decides what is lost, `congestion` how much may be in flight, `rtt` how long to wait; `assembler` keeps
+//! the ranges received out of order; `isn` chooses initial sequence numbers.
+
+mod acks;
+mod assembler;
+mod config;
+pub mod congestion;
+mod connection;
+mod input;
+mod isn;
+mod open;
+mod output;
+mod recovery;
+mod reset;
+mod rtt;
+mod scoreboard;
+mod segment;
+mod state;
+mod stats;
+mod time;
+mod timers;
+mod window;
+
+pub use config::{Config, CongestionControl};
+pub use connection::{CloseReason, Connection};
+pub use isn::IsnGenerator;
+pub use reset::reset_for;
+pub use segment::{Events, Received, Segment, Store, TxSegment};
+pub use state::State;
+pub use stats::{ConnectionStats, DropCause};
+pub use time::Instant;

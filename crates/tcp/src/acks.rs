@@ -1,0 +1,170 @@
+//! Acknowledgements received: what they take from the outstanding data, the peer's window, and the samples
+//! of the round trip (RFC 9293 section 3.10.7.4 fifth check, RFC 5681, RFC 2018, RFC 6298).
+
+use bypath_wire::seq::SeqNum;
+
+use crate::congestion::Acked;
+use crate::connection::{Bits, Connection};
+use crate::scoreboard::Progress;
+use crate::segment::{Events, Received, Segment};
+use crate::stats::DropCause;
+use crate::time::Instant;
+
+impl Connection {
+    /// The predicted acknowledgement: new, without SACK, not in recovery.
+    pub(crate) fn advance_una(&mut self, now: Instant, ack: SeqNum, out: &mut Received) {
+        let mut progress = Progress::default();
+        let flight_before = self.cold.scoreboard.in_flight();
+        let acked = self.take_acknowledged(now, ack, &mut progress, out);
+        self.sample_rtt(now, &progress);
+        self.note_delivered(now, &progress);
+        self.grow_window(now, acked, flight_before);
+        self.rearm(now);
+    }
+
+    /// Takes everything before `ack` from what is outstanding. Returns how many bytes of sequence space.
+    fn take_acknowledged(
+        &mut self,
+        now: Instant,
+        ack: SeqNum,
+        progress: &mut Progress,
+        out: &mut Received,
+    ) -> u32 {
+        let acked = u32::try_from(ack.offset_from(self.hot.snd_una)).unwrap_or(0);
+        if acked == 0 {
+            return 0;
+        }
+        self.cold.scoreboard.acknowledge(ack, progress);
+        let fin = u32::from(self.hot.bits.has(Bits::FIN_SENT) && ack == self.hot.snd_nxt);
+        self.hot.acknowledged += u64::from(acked - fin);
+        self.hot.snd_una = ack;
+        self.cold.stalled_since = now;
+        out.events.insert(Events::ACKNOWLEDGED);
+        acked
+    }
+
+    fn sample_rtt(&mut self, now: Instant, progress: &Progress) {
+        if let Some(sent_at) = progress.rtt_sent_at {
+            self.cold.rtt.sample(now.nanos_since(sent_at));
+            self.hot.rto_ns = self.cold.rtt.rto_ns();
+        }
+    }
+
+    /// Grows the congestion window, if it was what held the sender back (RFC 9293 section 3.8.2, RFC 7661's
+    /// concern: a window that is not used says nothing about the path).
+    fn grow_window(&mut self, now: Instant, acked: u32, flight_before: u32) {
+        let w = &mut self.hot.window;
+        let in_use =
+            if w.cwnd < w.ssthresh { flight_before.saturating_mul(2) } else { flight_before + 4 * w.mss };
+        if in_use >= w.cwnd {
+            let srtt_ns = self.cold.rtt.srtt_ns().unwrap_or(0);
+            self.cold.congestion.on_ack(w, Acked { bytes: acked, now, srtt_ns });
+        }
+    }
+
+    /// Fifth check: ESTABLISHED and after. An error names why the segment goes no further.
+    pub(crate) fn process_ack(
+        &mut self,
+        now: Instant,
+        segment: &Segment<'_>,
+        out: &mut Received,
+    ) -> Result<(), DropCause> {
+        let header = segment.header;
+        let ack = header.ack;
+        if ack.after(self.hot.snd_nxt) {
+            // RFC 5961 section 5.2, and section 3.10.7.4: it acknowledges what was never sent.
+            self.challenge(now);
+            return Err(DropCause::BadAck);
+        }
+        if ack.before(self.hot.snd_una - self.hot.max_snd_wnd.max(1)) {
+            self.challenge(now);
+            return Err(DropCause::BadAck);
+        }
+        self.cold.probes_unanswered = 0;
+        let mut progress = Progress::default();
+        let flight_before = self.cold.scoreboard.in_flight();
+        let window_before = self.hot.snd_wnd;
+        let is_new = ack.after(self.hot.snd_una);
+        let acked = self.take_acknowledged(now, ack, &mut progress, out);
+        if self.hot.bits.has(Bits::SACK) {
+            for block in &segment.options.sack {
+                let valid = block.left.before(block.right)
+                    && block.left.at_or_after(self.hot.snd_una)
+                    && block.right.at_or_before(self.hot.snd_nxt);
+                if valid {
+                    self.cold.scoreboard.sack(*block, &mut progress);
+                }
+            }
+        }
+        self.update_peer_window(segment);
+        let outstanding = !self.cold.scoreboard.is_empty();
+        // RFC 5681 section 2.
+        let duplicate = !is_new
+            && ack == self.hot.snd_una
+            && outstanding
+            && segment.sequence_len() == 0
+            && self.hot.snd_wnd == window_before;
+        if duplicate {
+            self.cold.stats.dup_acks_in += 1;
+        }
+        self.sample_rtt(now, &progress);
+        if is_new {
+            self.cold.rtt.reset_backoff();
+            self.hot.rto_ns = self.cold.rtt.rto_ns();
+        }
+        self.recover(now, &progress, acked, duplicate);
+        if acked > 0 && !self.hot.bits.has(Bits::RECOVERY) {
+            self.grow_window(now, acked, flight_before.max(acked));
+        }
+        if is_new {
+            self.rearm(now);
+        }
+        self.leave_persist(now);
+        Ok(())
+    }
+
+    /// Takes the window from a segment that is not older than the last that gave one.
+    fn update_peer_window(&mut self, segment: &Segment<'_>) {
+        let header = segment.header;
+        let hot = &mut self.hot;
+        if header.ack.before(hot.snd_una) {
+            return;
+        }
+        let newer = hot.snd_wl1.before(header.seq)
+            || (hot.snd_wl1 == header.seq && hot.snd_wl2.at_or_before(header.ack));
+        if newer {
+            hot.snd_wnd = u32::from(header.window) << hot.snd_scale;
+            hot.max_snd_wnd = hot.max_snd_wnd.max(hot.snd_wnd);
+            hot.snd_wl1 = header.seq;
+            hot.snd_wl2 = header.ack;
+        }
+    }
+
+    /// Restarts the retransmission timer after progress, or stops it when nothing is outstanding
+    /// (RFC 6298 sections 5.2 and 5.3).
+    pub(crate) fn rearm(&mut self, now: Instant) {
+        if self.hot.bits.has(Bits::PERSIST) {
+            return;
+        }
+        self.hot.rtx_at =
+            if self.cold.scoreboard.is_empty() { Instant::NEVER } else { now.plus_nanos(self.hot.rto_ns) };
+    }
+
+    /// The peer's window has opened: what a probe sent into the closed one is sent again.
+    fn leave_persist(&mut self, now: Instant) {
+        if !self.hot.bits.has(Bits::PERSIST) || self.hot.snd_wnd == 0 {
+            // An answered probe: the peer is there, however long its window stays shut
+            // (RFC 9293 section 3.8.6.1).
+            if self.hot.bits.has(Bits::PERSIST) {
+                self.cold.stalled_since = now;
+            }
+            return;
+        }
+        self.hot.bits.clear(Bits::PERSIST);
+        self.cold.rtt.reset_backoff();
+        self.hot.rto_ns = self.cold.rtt.rto_ns();
+        self.cold.scoreboard.mark_lost(|_| true);
+        self.hot.bits.set(Bits::FORCE);
+        self.rearm(now);
+    }
+}

@@ -1,0 +1,98 @@
+//! What can be set on a connection, with the defaults of a modern host.
+
+use core::time::Duration;
+
+/// Which algorithm decides how much may be in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CongestionControl {
+    /// RFC 9438.
+    #[default]
+    Cubic,
+    /// RFC 5681 with RFC 6582.
+    NewReno,
+}
+
+/// Settings of one connection. Sizes are bytes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Congestion control algorithm.
+    pub congestion: CongestionControl,
+    /// Largest payload that fits our end of the path without options (MTU less IP and TCP headers).
+    pub mss: u16,
+    /// Most the receive buffer will ever hold; decides the window scale offered (RFC 7323 section 2).
+    pub receive_buffer: u32,
+    /// Initial congestion window in segments (RFC 6928: 10).
+    pub initial_window_segments: u32,
+    /// Offer timestamps (RFC 7323).
+    pub timestamps: bool,
+    /// Offer selective acknowledgements (RFC 2018).
+    pub sack: bool,
+    /// Offer window scaling (RFC 7323).
+    pub window_scaling: bool,
+    /// Send small segments at once (no Nagle).
+    pub nodelay: bool,
+    /// Longest an acknowledgement of in-order data waits (RFC 9293 section 3.8.6.3: under 500 ms).
+    pub delayed_ack: Duration,
+    /// Acknowledge this many first segments at once, so that the peer's slow start is not held back.
+    pub quick_acks: u8,
+    /// Lower bound of the retransmission timeout. RFC 6298 says 1 s and lets hosts do with less; 200 ms is
+    /// what Linux does.
+    pub min_rto: Duration,
+    /// Timeout before the first round-trip sample (RFC 6298 section 2.1).
+    pub initial_rto: Duration,
+    /// Upper bound of the retransmission timeout (RFC 6298 section 2.4: at least 60 s).
+    pub max_rto: Duration,
+    /// Give up when sent data stays unacknowledged this long (R2 of RFC 9293 section 3.8.3, at least 100 s).
+    pub user_timeout: Duration,
+    /// Give up opening after this long (RFC 9293 MUST-23: at least 3 minutes).
+    pub connect_timeout: Duration,
+    /// Probe an idle peer after this long; `None`: never (RFC 9293 section 3.8.4, off by default).
+    pub keep_alive: Option<Duration>,
+    /// Between keep-alive probes.
+    pub keep_alive_interval: Duration,
+    /// Unanswered probes before the connection is given up.
+    pub keep_alive_probes: u8,
+    /// How long TIME-WAIT lasts, twice the maximum segment lifetime.
+    pub time_wait: Duration,
+    /// How long a connection whose application is gone may stay in FIN-WAIT-2.
+    pub fin_wait_2: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            congestion: CongestionControl::Cubic,
+            mss: 1460,
+            receive_buffer: 1 << 20,
+            initial_window_segments: 10,
+            timestamps: true,
+            sack: true,
+            window_scaling: true,
+            nodelay: false,
+            delayed_ack: Duration::from_millis(40),
+            quick_acks: 16,
+            min_rto: Duration::from_millis(200),
+            initial_rto: Duration::from_secs(1),
+            max_rto: Duration::from_secs(120),
+            user_timeout: Duration::from_secs(924),
+            connect_timeout: Duration::from_secs(190),
+            keep_alive: None,
+            keep_alive_interval: Duration::from_secs(75),
+            keep_alive_probes: 9,
+            time_wait: Duration::from_secs(60),
+            fin_wait_2: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Config {
+    /// The window scale to offer: the smallest shift that lets the whole buffer be advertised, at most 14
+    /// (RFC 7323 section 2.3).
+    pub fn window_scale(&self) -> u8 {
+        let mut shift = 0;
+        while shift < 14 && (self.receive_buffer >> shift) > u32::from(u16::MAX) {
+            shift += 1;
+        }
+        shift
+    }
+}

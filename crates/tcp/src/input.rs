@@ -1,0 +1,482 @@
+//! Segment arrival: the predicted path, and RFC 9293 section 3.10.7 in full behind it.
+//!
+//! The caller has verified the checksum. What is to be sent in answer is only noted here; it goes out when
+//! the caller asks [`Connection::poll_transmit`], once for all segments of a batch.
+
+use bypath_wire::seq::SeqNum;
+use bypath_wire::tcp::{SackBlock, TcpFlags, Timestamps};
+
+use crate::connection::{Bits, CloseReason, Connection};
+use crate::reset::reset_for;
+use crate::segment::{Events, Received, Segment, Store};
+use crate::state::State;
+use crate::stats::DropCause;
+use crate::time::Instant;
+
+/// Half the range of a timestamp, in milliseconds: older than this `ts_recent` is not relied on
+/// (RFC 7323 section 5.5).
+const PAWS_AGE_NS: u64 = 24 * 24 * 3600 * 1_000_000_000;
+
+/// Challenge acknowledgements a connection sends in a second (RFC 5961 section 7).
+const CHALLENGES_PER_SECOND: u8 = 10;
+
+impl Connection {
+    /// Takes a segment that belongs to this connection. See [`Received`] for what the caller then does.
+    pub fn on_segment(&mut self, now: Instant, segment: &Segment<'_>) -> Received {
+        let mut out = Received::default();
+        self.cold.stats.segs_in += 1;
+        if self.predicted(now, segment, &mut out) {
+            return out;
+        }
+        match self.hot.state {
+            State::Closed => {
+                out.dropped = Some(DropCause::Closed);
+                out.reply = reset_for(segment);
+            }
+            State::SynSent => self.in_syn_sent(now, segment, &mut out),
+            _ => self.in_other_states(now, segment, &mut out),
+        }
+        if self.hot.state == State::Closed && self.cold.close_reason.is_some() {
+            out.events.insert(Events::CLOSED);
+        }
+        out
+    }
+
+    /// Header prediction: an established connection without holes or losses, the next segment in order or
+    /// a plain acknowledgement, nothing unusual in it. `false`: nothing was done.
+    fn predicted(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) -> bool {
+        let hot = &mut self.hot;
+        let header = segment.header;
+        let options = segment.options;
+        let unusual = Bits::HOLES.or(Bits::RECOVERY).or(Bits::LOSS).or(Bits::PERSIST).or(Bits::DEAF);
+        let plain = hot.state == State::Established
+            && header.flags | TcpFlags::PSH == TcpFlags::ACK | TcpFlags::PSH
+            && header.seq == hot.rcv_nxt
+            && header.ack.at_or_after(hot.snd_una)
+            && header.ack.at_or_before(hot.snd_nxt)
+            && options.sack.is_empty()
+            && !hot.bits.has(unusual)
+            && segment.payload_len <= hot.rcv_edge.offset_from(hot.rcv_nxt) as u32
+            && segment.payload_len <= hot.rcv_space
+            && hot.dup_acks == 0;
+        if !plain {
+            return false;
+        }
+        if hot.bits.has(Bits::TIMESTAMPS) {
+            match options.timestamps {
+                Some(ts) if (ts.value.wrapping_sub(hot.ts_recent) as i32) >= 0 => {
+                    if header.seq.at_or_before(hot.last_ack_sent) {
+                        hot.ts_recent = ts.value;
+                    }
+                }
+                _ => return false,
+            }
+        }
+        let acked = header.ack.offset_from(hot.snd_una);
+        let window = u32::from(header.window) << hot.snd_scale;
+        if segment.payload_len == 0 && acked == 0 && window == hot.snd_wnd {
+            // A duplicate acknowledgement, or a keep-alive: not what is predicted.
+            return false;
+        }
+        hot.last_heard = now;
+        if window != hot.snd_wnd || acked > 0 {
+            hot.snd_wnd = window;
+            hot.max_snd_wnd = hot.max_snd_wnd.max(window);
+            hot.snd_wl1 = header.seq;
+            hot.snd_wl2 = header.ack;
+        }
+        if acked > 0 {
+            self.advance_una(now, header.ack, out);
+        }
+        if segment.payload_len > 0 {
+            out.deliver = segment.payload_len;
+            self.hot.rcv_nxt += segment.payload_len;
+            self.hot.rcv_space -= segment.payload_len;
+            self.note_data(now, segment);
+        }
+        true
+    }
+
+    /// Schedules the acknowledgement of in-order data: at once for the first segments and for every second
+    /// one, delayed otherwise (RFC 9293 section 3.8.6.3, RFC 5681 section 4.2).
+    fn note_data(&mut self, now: Instant, segment: &Segment<'_>) {
+        let hot = &mut self.hot;
+        hot.unacked_segments = hot.unacked_segments.saturating_add(1);
+        if hot.quick_acks > 0 {
+            hot.quick_acks -= 1;
+            hot.bits.set(Bits::ACK_NOW);
+        } else if hot.unacked_segments >= 2 && segment.payload_len > 0 {
+            hot.bits.set(Bits::ACK_NOW);
+        } else if hot.ack_at == Instant::NEVER {
+            hot.ack_at = now + self.cold.config.delayed_ack;
+        }
+    }
+
+    /// RFC 9293 section 3.10.7.3.
+    fn in_syn_sent(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) {
+        let header = segment.header;
+        let has_ack = header.flags.contains(TcpFlags::ACK);
+        let ack_ok = has_ack && header.ack.after(self.cold.iss) && header.ack.at_or_before(self.hot.snd_nxt);
+        if has_ack && !ack_ok {
+            out.dropped = Some(DropCause::BadAck);
+            out.reply = reset_for(segment);
+            return;
+        }
+        if header.flags.contains(TcpFlags::RST) {
+            if ack_ok {
+                self.finish(CloseReason::Refused);
+            } else {
+                out.dropped = Some(DropCause::StrayReset);
+            }
+            return;
+        }
+        if !header.flags.contains(TcpFlags::SYN) {
+            out.dropped = Some(DropCause::NoAck);
+            return;
+        }
+        self.hot.last_heard = now;
+        self.negotiate(segment);
+        if has_ack {
+            self.hot.snd_una = header.ack;
+            self.hot.snd_wl2 = header.ack;
+            self.cold.lifetime_at = Instant::NEVER;
+            self.establish(now);
+            self.refresh_aux();
+            out.events.insert(Events::ESTABLISHED);
+            self.hot.bits.set(Bits::ACK_NOW);
+            self.first_edge();
+            self.take_payload(now, segment, out);
+        } else {
+            // Simultaneous open: both SYNs crossed.
+            self.hot.state = State::SynReceived;
+            self.hot.bits.set(Bits::SEND_SYN);
+        }
+    }
+
+    /// The window that our SYN announced begins at what the peer's SYN consumed.
+    fn first_edge(&mut self) {
+        let announced = self.hot.rcv_space.min(u32::from(u16::MAX));
+        self.hot.rcv_edge = self.hot.rcv_nxt + announced;
+    }
+
+    /// RFC 9293 section 3.10.7.4: SYN-RECEIVED and all synchronized states, check by check.
+    fn in_other_states(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) {
+        let header = segment.header;
+        let flags = header.flags;
+
+        if self.hot.state == State::TimeWait && self.may_reopen(segment) {
+            out.events.insert(Events::REOPEN);
+            self.finish(CloseReason::Finished);
+            return;
+        }
+        if let Some(cause) = self.stale_timestamp(now, segment) {
+            out.dropped = Some(cause);
+            if !flags.contains(TcpFlags::RST) {
+                self.acknowledge_duplicate(segment);
+            }
+            return;
+        }
+        if !self.acceptable(segment) {
+            out.dropped = Some(DropCause::OutOfWindow);
+            if flags.contains(TcpFlags::RST) {
+                return;
+            }
+            if self.hot.state == State::SynReceived && flags.contains(TcpFlags::SYN) {
+                // Our SYN-ACK was lost: the peer says SYN again.
+                self.hot.bits.set(Bits::SEND_SYN);
+                return;
+            }
+            if header.seq.before(self.hot.rcv_nxt) && segment.payload_len > 0 {
+                out.dropped = Some(DropCause::Duplicate);
+            }
+            self.acknowledge_duplicate(segment);
+            // The acknowledgement of a duplicate still tells what the peer has got, and so do its window
+            // and SACK blocks when it is a keep-alive or an answer to our probe.
+            if flags.contains(TcpFlags::ACK) && self.hot.state.is_synchronized() {
+                let _ = self.process_ack(now, segment, out);
+                self.after_ack(now, out);
+            }
+            return;
+        }
+        if flags.contains(TcpFlags::RST) {
+            self.on_reset(now, segment, out);
+            return;
+        }
+        if flags.contains(TcpFlags::SYN) {
+            if self.hot.state == State::SynReceived {
+                self.hot.bits.set(Bits::SEND_SYN);
+            } else {
+                out.dropped = Some(DropCause::BlindSyn);
+                self.challenge(now);
+            }
+            return;
+        }
+        if !flags.contains(TcpFlags::ACK) {
+            out.dropped = Some(DropCause::NoAck);
+            return;
+        }
+        if self.hot.state == State::SynReceived && !self.complete_handshake(now, segment, out) {
+            return;
+        }
+        self.remember_timestamp(segment);
+        self.hot.last_heard = now;
+        if let Err(cause) = self.process_ack(now, segment, out) {
+            out.dropped = Some(cause);
+            return;
+        }
+        self.after_ack(now, out);
+        if self.hot.state != State::Closed {
+            self.take_payload(now, segment, out);
+        }
+    }
+
+    /// First check: does it lie in the window (RFC 9293 section 3.4, table 6)?
+    fn acceptable(&self, segment: &Segment<'_>) -> bool {
+        let hot = &self.hot;
+        let seq = segment.header.seq;
+        let len = segment.sequence_len();
+        let window = self.advertised();
+        match (len, window) {
+            (0, 0) => seq == hot.rcv_nxt,
+            (0, _) => seq.in_window(hot.rcv_nxt, window),
+            (_, 0) => {
+                // A zero window takes no data, but a valid ACK, RST or URG at its edge still counts
+                // (RFC 9293 MUST-66); its data is trimmed away.
+                seq == hot.rcv_nxt
+            }
+            (_, _) => {
+                seq.in_window(hot.rcv_nxt, window) || (seq + (len - 1)).in_window(hot.rcv_nxt, window)
+                    // A segment longer than the window that covers all of it.
+                    || (seq.before(hot.rcv_nxt) && (seq + len).at_or_after(hot.rcv_edge))
+            }
+        }
+    }
+
+    /// PAWS (RFC 7323 section 5.3).
+    fn stale_timestamp(&mut self, now: Instant, segment: &Segment<'_>) -> Option<DropCause> {
+        if !self.hot.bits.has(Bits::TIMESTAMPS) || segment.header.flags.contains(TcpFlags::RST) {
+            return None;
+        }
+        let ts = segment.options.timestamps?;
+        let old = (ts.value.wrapping_sub(self.hot.ts_recent) as i32) < 0;
+        let fresh = now.nanos_since(self.hot.last_heard) < PAWS_AGE_NS;
+        (old && fresh).then_some(DropCause::OldTimestamp)
+    }
+
+    /// RFC 7323 section 4.3.
+    fn remember_timestamp(&mut self, segment: &Segment<'_>) {
+        if let (true, Some(Timestamps { value, .. })) =
+            (self.hot.bits.has(Bits::TIMESTAMPS), segment.options.timestamps)
+            && segment.header.seq.at_or_before(self.hot.last_ack_sent)
+        {
+            self.hot.ts_recent = value;
+        }
+    }
+
+    /// A segment outside the window is answered with an acknowledgement (RFC 9293 section 3.10.7.4). A range
+    /// that was received before is reported (RFC 2883).
+    fn acknowledge_duplicate(&mut self, segment: &Segment<'_>) {
+        self.hot.bits.set(Bits::ACK_NOW);
+        let end = segment.header.seq + segment.payload_len;
+        if segment.payload_len > 0 && self.hot.bits.has(Bits::SACK) && end.at_or_before(self.hot.rcv_nxt) {
+            self.cold.dsack = Some(SackBlock { left: segment.header.seq, right: end });
+        }
+    }
+
+    /// RFC 5961 section 3.2: only the very next sequence number is believed.
+    fn on_reset(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) {
+        if segment.header.seq != self.hot.rcv_nxt {
+            out.dropped = Some(DropCause::BlindReset);
+            self.challenge(now);
+            return;
+        }
+        let reason = match self.hot.state {
+            State::SynReceived if !self.cold.passive => CloseReason::Refused,
+            State::Closing | State::LastAck | State::TimeWait => CloseReason::Finished,
+            _ => CloseReason::Reset,
+        };
+        self.finish(reason);
+    }
+
+    /// A challenge acknowledgement, if not too many went out this second.
+    pub(crate) fn challenge(&mut self, now: Instant) {
+        let second = now.as_nanos() / 1_000_000_000;
+        if second != self.cold.challenge_second {
+            self.cold.challenge_second = second;
+            self.cold.challenges = 0;
+        }
+        if self.cold.challenges < CHALLENGES_PER_SECOND {
+            self.cold.challenges += 1;
+            self.cold.stats.challenge_acks += 1;
+            self.hot.bits.set(Bits::ACK_NOW);
+        }
+    }
+
+    /// Fifth check in SYN-RECEIVED: the acknowledgement of our SYN. `false`: refused.
+    fn complete_handshake(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) -> bool {
+        let header = segment.header;
+        let valid = header.ack.after(self.hot.snd_una) && header.ack.at_or_before(self.hot.snd_nxt);
+        if !valid {
+            out.dropped = Some(DropCause::BadAck);
+            out.reply = reset_for(segment);
+            return false;
+        }
+        self.hot.snd_una = self.cold.iss + 1;
+        self.cold.lifetime_at = Instant::NEVER;
+        self.establish(now);
+        self.refresh_aux();
+        self.hot.snd_wnd = u32::from(header.window) << self.hot.snd_scale;
+        self.hot.max_snd_wnd = self.hot.max_snd_wnd.max(self.hot.snd_wnd);
+        self.hot.snd_wl1 = header.seq;
+        self.hot.snd_wl2 = header.ack;
+        out.events.insert(Events::ESTABLISHED);
+        true
+    }
+
+    /// A SYN that may follow on a connection in TIME-WAIT: beyond the old sequence space, or later by the
+    /// timestamps (RFC 9293 MUST-13's exception, RFC 6191 section 2).
+    fn may_reopen(&self, segment: &Segment<'_>) -> bool {
+        let flags = segment.header.flags;
+        if !flags.contains(TcpFlags::SYN) || flags.intersects(TcpFlags::RST | TcpFlags::ACK) {
+            return false;
+        }
+        let later = self.hot.bits.has(Bits::TIMESTAMPS)
+            && segment
+                .options
+                .timestamps
+                .is_some_and(|ts| (ts.value.wrapping_sub(self.hot.ts_recent) as i32) > 0);
+        later || segment.header.seq.after(self.hot.rcv_nxt)
+    }
+
+    /// Seventh and eighth checks: the payload and FIN.
+    fn take_payload(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) {
+        let fin = segment.header.flags.contains(TcpFlags::FIN);
+        if segment.payload_len == 0 && !fin {
+            return;
+        }
+        if !self.hot.state.may_receive() {
+            if self.hot.state == State::TimeWait {
+                // The peer has not got our last acknowledgement (RFC 9293 section 3.10.7.4).
+                self.hot.bits.set(Bits::ACK_NOW);
+                self.enter_time_wait(now);
+            }
+            out.dropped = Some(DropCause::AfterClose);
+            return;
+        }
+        let rcv_nxt = self.hot.rcv_nxt;
+        let start = segment.header.seq;
+        let skip = u32::try_from(rcv_nxt.offset_from(start)).unwrap_or(0).min(segment.payload_len);
+        if self.hot.bits.has(Bits::DEAF) && segment.payload_len > skip {
+            // Nobody will ever read it: tell the peer (RFC 9293 section 3.6.1).
+            out.dropped = Some(DropCause::AfterClose);
+            out.reply = Some(self.reset_segment(now));
+            self.finish(CloseReason::Reset);
+            return;
+        }
+        let room = self.advertised().min(self.hot.rcv_space);
+        if start.after(rcv_nxt) {
+            self.keep_for_later(start, segment, room, out);
+            return;
+        }
+        let fresh = segment.payload_len - skip;
+        let take = fresh.min(room);
+        out.skip = skip;
+        if fresh > 0 {
+            out.deliver = take;
+            self.hot.rcv_nxt += take;
+            if self.hot.bits.has(Bits::HOLES) {
+                out.released = self.cold.assembler.advance(self.hot.rcv_nxt);
+                self.hot.rcv_nxt += out.released;
+                // RFC 5681 section 4.2: a hole is being filled, tell at once.
+                self.hot.bits.set(Bits::ACK_NOW);
+                if self.cold.assembler.is_empty() {
+                    self.hot.bits.clear(Bits::HOLES);
+                }
+            }
+            self.hot.rcv_space = self.hot.rcv_space.saturating_sub(take + out.released);
+            self.note_data(now, segment);
+        } else if segment.payload_len > 0 {
+            out.dropped = Some(DropCause::Duplicate);
+            self.acknowledge_duplicate(segment);
+        }
+        if take < fresh {
+            out.dropped = Some(DropCause::OutOfWindow);
+            self.hot.bits.set(Bits::ACK_NOW);
+            return;
+        }
+        if fin && start + segment.payload_len == self.hot.rcv_nxt {
+            self.on_fin(now, out);
+        }
+    }
+
+    /// A segment beyond the next expected byte.
+    fn keep_for_later(&mut self, start: SeqNum, segment: &Segment<'_>, room: u32, out: &mut Received) {
+        // At once, so that the sender learns of the hole (RFC 5681 section 4.2). Without SACK it counts
+        // the copies.
+        if self.hot.bits.has(Bits::ACK_NOW) && !self.hot.bits.has(Bits::SACK) {
+            self.hot.extra_acks = self.hot.extra_acks.saturating_add(1);
+        }
+        self.hot.bits.set(Bits::ACK_NOW);
+        self.cold.stats.out_of_order_in += 1;
+        let ahead = start.offset_from(self.hot.rcv_nxt) as u32;
+        let limit = room.min(self.cold.reassembly_limit);
+        let len = segment.payload_len.min(limit.saturating_sub(ahead));
+        // FIN ahead of its turn is not kept: the peer sends it again.
+        if len == 0 || !self.cold.assembler.insert(start, start + len) {
+            out.dropped = Some(DropCause::ReassemblyFull);
+            return;
+        }
+        self.hot.bits.set(Bits::HOLES);
+        out.store = Some(Store { skip: 0, len, ahead });
+    }
+
+    /// Eighth check: the peer has sent all it will.
+    fn on_fin(&mut self, now: Instant, out: &mut Received) {
+        self.hot.rcv_nxt += 1;
+        self.hot.rcv_edge = self.hot.rcv_edge.later(self.hot.rcv_nxt);
+        self.hot.bits.set(Bits::ACK_NOW);
+        out.events.insert(Events::PEER_CLOSED);
+        match self.hot.state {
+            State::SynReceived | State::Established => self.hot.state = State::CloseWait,
+            State::FinWait1 => self.hot.state = State::Closing,
+            State::FinWait2 => {
+                self.enter_time_wait(now);
+                out.events.insert(Events::TIME_WAIT);
+            }
+            _ => {}
+        }
+    }
+
+    /// What an acknowledgement of our FIN changes (RFC 9293 section 3.10.7.4, fifth check).
+    fn after_ack(&mut self, now: Instant, out: &mut Received) {
+        let fin_acknowledged = self.hot.bits.has(Bits::FIN_SENT) && self.hot.snd_una == self.hot.snd_nxt;
+        if !fin_acknowledged {
+            return;
+        }
+        match self.hot.state {
+            State::FinWait1 => {
+                self.hot.state = State::FinWait2;
+                if self.hot.bits.has(Bits::ORPHAN) {
+                    self.cold.lifetime_at = now + self.cold.config.fin_wait_2;
+                    self.refresh_aux();
+                }
+            }
+            State::Closing => {
+                self.enter_time_wait(now);
+                out.events.insert(Events::TIME_WAIT);
+            }
+            State::LastAck => {
+                self.finish(CloseReason::Finished);
+                out.events.insert(Events::CLOSED);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn enter_time_wait(&mut self, now: Instant) {
+        self.hot.state = State::TimeWait;
+        self.hot.rtx_at = Instant::NEVER;
+        self.cold.lifetime_at = now + self.cold.config.time_wait;
+        self.refresh_aux();
+    }
+}

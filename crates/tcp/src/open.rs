@@ -1,0 +1,184 @@
+//! Opening, from either end (RFC 9293 section 3.5): what is offered, and what the two SYNs agree on.
+
+use bypath_wire::seq::SeqNum;
+use bypath_wire::tcp::TcpOptions;
+
+use crate::assembler::Assembler;
+use crate::config::Config;
+use crate::congestion::{Congestion, Window};
+use crate::connection::{Bits, Cold, Connection, Hot};
+use crate::recovery::Rack;
+use crate::rtt::RttEstimator;
+use crate::scoreboard::Scoreboard;
+use crate::segment::Segment;
+use crate::state::State;
+use crate::stats::ConnectionStats;
+use crate::time::Instant;
+
+/// MSS of a peer that does not say (RFC 9293 MUST-15).
+const DEFAULT_MSS: u16 = 536;
+
+impl Connection {
+    /// Active open: SYN-SENT, with a SYN to send. `iss` and `ts_offset` come from
+    /// [`IsnGenerator`](crate::IsnGenerator).
+    pub fn connect(config: Config, now: Instant, iss: SeqNum, ts_offset: u32) -> Self {
+        Self::new(config, now, iss, ts_offset, State::SynSent)
+    }
+
+    /// Passive open: a listener has received `syn` (SYN set, neither RST nor ACK). SYN-RECEIVED, with a
+    /// SYN-ACK to send.
+    pub fn accept(config: Config, now: Instant, iss: SeqNum, ts_offset: u32, syn: &Segment<'_>) -> Self {
+        let mut conn = Self::new(config, now, iss, ts_offset, State::SynReceived);
+        conn.cold.passive = true;
+        conn.negotiate(syn);
+        conn
+    }
+
+    fn new(config: Config, now: Instant, iss: SeqNum, ts_offset: u32, state: State) -> Self {
+        let mut bits = Bits::default();
+        bits.set(Bits::SEND_SYN);
+        if config.nodelay {
+            bits.set(Bits::NODELAY);
+        }
+        let rtt = RttEstimator::new(&config);
+        let lifetime_at = now + config.connect_timeout;
+        let hot = Hot {
+            rcv_nxt: SeqNum(0),
+            rcv_edge: SeqNum(0),
+            rcv_space: config.receive_buffer,
+            snd_una: iss,
+            snd_nxt: iss,
+            snd_wnd: 0,
+            snd_wl1: SeqNum(0),
+            snd_wl2: iss,
+            ts_recent: 0,
+            ts_offset,
+            bits,
+            state,
+            unacked_segments: 0,
+            snd_scale: 0,
+            rcv_scale: 0,
+            quick_acks: config.quick_acks,
+            dup_acks: 0,
+            ack_at: Instant::NEVER,
+            acknowledged: 0,
+            queued: 0,
+            rtx_at: Instant::NEVER,
+            aux_at: lifetime_at,
+            rto_ns: rtt.rto_ns(),
+            last_heard: now,
+            window: Window { cwnd: 0, ssthresh: u32::MAX, mss: u32::from(config.mss) },
+            last_ack_sent: SeqNum(0),
+            max_snd_wnd: 0,
+            extra_acks: 0,
+        };
+        let cold = Box::new(Cold {
+            iss,
+            congestion: Congestion::new(config.congestion),
+            rtt,
+            scoreboard: Scoreboard::default(),
+            assembler: Assembler::default(),
+            rack: Rack::default(),
+            recovery_point: iss,
+            syn_sent_at: now,
+            stalled_since: now,
+            reorder_at: Instant::NEVER,
+            lifetime_at,
+            probes_unanswered: 0,
+            reassembly_limit: config.receive_buffer,
+            peer_mss: DEFAULT_MSS,
+            path_mss: config.mss,
+            close_reason: None,
+            challenge_second: 0,
+            challenges: 0,
+            passive: false,
+            dsack: None,
+            stats: ConnectionStats::default(),
+            config,
+        });
+        Self { hot, cold }
+    }
+
+    /// What our SYN offers; a SYN-ACK offers only what the peer's SYN did.
+    pub(crate) fn syn_options(&self, now: Instant) -> TcpOptions {
+        let config = &self.cold.config;
+        let reply = self.hot.state == State::SynReceived;
+        let timestamps = if reply { self.hot.bits.has(Bits::TIMESTAMPS) } else { config.timestamps };
+        let sack = if reply { self.hot.bits.has(Bits::SACK) } else { config.sack };
+        let scale = if reply { self.scaling_agreed() } else { config.window_scaling };
+        TcpOptions {
+            mss: Some(config.mss),
+            sack_permitted: sack,
+            timestamps: timestamps.then(|| self.timestamps(now)),
+            window_scale: scale.then(|| config.window_scale()),
+            ..TcpOptions::default()
+        }
+    }
+
+    /// Window scaling was in both SYNs. A shift of zero is agreement too: it is kept apart by the peer's
+    /// scale being recorded with its high bit set until the connection is established.
+    fn scaling_agreed(&self) -> bool {
+        self.hot.snd_scale & SCALE_OFFERED != 0
+    }
+
+    /// Takes over what the peer's SYN says (RFC 9293 section 3.10.7.2 and 3.10.7.3).
+    pub(crate) fn negotiate(&mut self, syn: &Segment<'_>) {
+        let config = &self.cold.config;
+        let options = syn.options;
+        let hot = &mut self.hot;
+        hot.rcv_nxt = syn.header.seq + 1;
+        hot.last_ack_sent = hot.rcv_nxt;
+        hot.rcv_edge = hot.rcv_nxt;
+        if let (true, Some(ts)) = (config.timestamps, options.timestamps) {
+            hot.bits.set(Bits::TIMESTAMPS);
+            hot.ts_recent = ts.value;
+        }
+        if config.sack && options.sack_permitted {
+            hot.bits.set(Bits::SACK);
+        }
+        if let (true, Some(scale)) = (config.window_scaling, options.window_scale) {
+            // RFC 7323 section 2.3: a shift above 14 is used as 14.
+            hot.snd_scale = scale.min(14) | SCALE_OFFERED;
+            hot.rcv_scale = config.window_scale();
+        }
+        // The window in a SYN is never scaled.
+        hot.snd_wnd = u32::from(syn.header.window);
+        hot.max_snd_wnd = hot.snd_wnd;
+        hot.snd_wl1 = syn.header.seq;
+        hot.snd_wl2 = hot.snd_una;
+        self.cold.peer_mss = options.mss.unwrap_or(DEFAULT_MSS);
+        self.refresh_mss();
+        let mss = self.hot.window.mss;
+        self.hot.window.cwnd = initial_window(self.cold.config.initial_window_segments, mss);
+    }
+
+    /// Both SYNs are acknowledged.
+    pub(crate) fn establish(&mut self, now: Instant) {
+        self.hot.snd_scale &= !SCALE_OFFERED;
+        self.hot.state =
+            if self.hot.bits.has(Bits::FIN_QUEUED) { State::FinWait1 } else { State::Established };
+        self.hot.rtx_at = Instant::NEVER;
+        self.hot.bits.clear(Bits::SEND_SYN);
+        if self.hot.bits.has(Bits::SYN_RETRANSMITTED) {
+            self.cold.rtt.start_after_syn_timeout();
+            // RFC 6928 section 2 and RFC 5681 section 3.1: a lost SYN leaves an initial window of one segment.
+            self.hot.window.cwnd = self.hot.window.mss;
+        } else {
+            let rtt = now.nanos_since(self.cold.syn_sent_at);
+            self.cold.stats.handshake_rtt_ns = rtt.max(1);
+            self.cold.rtt.sample(rtt);
+        }
+        self.hot.rto_ns = self.cold.rtt.rto_ns();
+        self.cold.stalled_since = now;
+        self.start_keep_alive(now);
+    }
+}
+
+/// Marks in `snd_scale`, before the connection is established, that the peer's SYN had the option.
+pub(crate) const SCALE_OFFERED: u8 = 0x80;
+
+/// RFC 6928: ten segments, but no more than 14,600 bytes unless that is less than two segments.
+fn initial_window(segments: u32, mss: u32) -> u32 {
+    let bytes = segments.saturating_mul(mss);
+    if segments == 10 { bytes.min((2 * mss).max(14_600)) } else { bytes.max(mss) }
+}

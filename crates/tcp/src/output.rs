@@ -1,0 +1,242 @@
+//! What to send next: SYN, lost data, new data, FIN, probes, acknowledgements, in this order
+//! (RFC 9293 sections 3.8.6 and 3.10.2).
+
+use bypath_wire::seq::SeqNum;
+use bypath_wire::tcp::{TcpFlags, TcpOptions, Timestamps};
+
+use crate::connection::{Bits, Connection};
+use crate::segment::TxSegment;
+use crate::state::State;
+use crate::time::Instant;
+
+/// Bytes of options besides timestamps that SACK blocks take: 4 and 8 for each.
+const SACK_HEADER: u32 = 4;
+
+impl Connection {
+    /// The next segment to send now; `None`: nothing, until a segment, a timer or the application changes
+    /// something. The caller must send what it gets: ask only when there is room.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<TxSegment> {
+        match self.hot.state {
+            State::Closed => None,
+            State::SynSent | State::SynReceived => self.syn(now),
+            _ => self
+                .lost_data(now)
+                .or_else(|| self.new_data(now))
+                .or_else(|| self.bare_probe(now))
+                .or_else(|| self.acknowledgement(now)),
+        }
+    }
+
+    fn syn(&mut self, now: Instant) -> Option<TxSegment> {
+        if !self.hot.bits.has(Bits::SEND_SYN) {
+            return None;
+        }
+        self.hot.bits.clear(Bits::SEND_SYN.or(Bits::ACK_NOW));
+        let again = self.hot.snd_nxt != self.cold.iss;
+        if again {
+            self.hot.bits.set(Bits::SYN_RETRANSMITTED);
+            self.cold.stats.segs_retrans += 1;
+        } else {
+            self.cold.syn_sent_at = now;
+        }
+        self.hot.snd_nxt = self.cold.iss + 1;
+        let options = self.syn_options(now);
+        let reply = self.hot.state == State::SynReceived;
+        if self.hot.rtx_at == Instant::NEVER || self.hot.rtx_at.is_due(now) {
+            self.hot.rtx_at = now.plus_nanos(self.cold.rtt.rto_ns());
+        }
+        self.cold.stats.segs_out += 1;
+        let window = self.window_field(true);
+        self.hot.last_ack_sent = self.hot.rcv_nxt;
+        Some(TxSegment {
+            seq: self.cold.iss,
+            ack: if reply { self.hot.rcv_nxt } else { SeqNum(0) },
+            flags: if reply { TcpFlags::SYN | TcpFlags::ACK } else { TcpFlags::SYN },
+            window,
+            options,
+            offset: 0,
+            len: 0,
+            retransmission: again,
+        })
+    }
+
+    /// Retransmission of what is thought lost, as the congestion window allows.
+    fn lost_data(&mut self, now: Instant) -> Option<TxSegment> {
+        if self.cold.scoreboard.lost_bytes() == 0 {
+            return None;
+        }
+        let mss = self.payload_limit();
+        let (start, mut len) = self.cold.scoreboard.next_lost(mss)?;
+        let in_flight = self.cold.scoreboard.in_flight();
+        if in_flight + len > self.hot.window.cwnd && !self.hot.bits.has(Bits::FORCE) {
+            return None;
+        }
+        self.hot.bits.clear(Bits::FORCE);
+        let fin_seq = self.fin_seq();
+        let fin = self.hot.bits.has(Bits::FIN_SENT) && (start + len).after(fin_seq);
+        self.cold.scoreboard.retransmitted(start, len, now);
+        if fin {
+            len -= 1;
+        }
+        // The byte of a window probe is not a retransmission: it was never lost.
+        let again = !self.hot.bits.has(Bits::PERSIST);
+        self.cold.stats.segs_retrans += u64::from(again);
+        self.cold.stats.octets_retrans += u64::from(if again { len } else { 0 });
+        if self.hot.rtx_at == Instant::NEVER {
+            self.hot.rtx_at = now.plus_nanos(self.hot.rto_ns);
+        }
+        Some(self.data_segment(now, start, len, fin, again))
+    }
+
+    /// New data and FIN, as far as both windows, Nagle and silly-window avoidance let it.
+    fn new_data(&mut self, now: Instant) -> Option<TxSegment> {
+        let bits = self.hot.bits;
+        if bits.has(Bits::FIN_SENT) {
+            return None;
+        }
+        let sent = self.hot.snd_nxt.offset_from(self.hot.snd_una) as u32;
+        let unsent = self.hot.queued - self.hot.acknowledged - u64::from(sent);
+        let fin_waiting = bits.has(Bits::FIN_QUEUED);
+        if unsent == 0 && !fin_waiting {
+            return None;
+        }
+        let mss = self.payload_limit();
+        let usable = self.hot.snd_wnd.saturating_sub(sent);
+        let in_flight = self.cold.scoreboard.in_flight();
+        let budget = self.hot.window.cwnd.saturating_sub(in_flight);
+        let unsent_now = u32::try_from(unsent).unwrap_or(u32::MAX);
+        let len = unsent_now.min(mss).min(usable);
+        let last = u64::from(len) == unsent;
+        let fin = fin_waiting && last;
+        if len == 0 && !(fin && unsent == 0) {
+            self.enter_persist(now, sent);
+            return None;
+        }
+        if len > budget && in_flight > 0 {
+            return None;
+        }
+        // RFC 9293 section 3.8.6.2.1: a full segment; or all there is, and nothing outstanding or Nagle off;
+        // or a good part of the largest window ever offered.
+        let worth_it = len == mss
+            || (last && (fin || sent == 0 || bits.has(Bits::NODELAY)))
+            || (!last && len >= self.hot.max_snd_wnd / 2)
+            || (len > 0 && bits.has(Bits::PERSIST) && bits.has(Bits::FORCE));
+        if !worth_it {
+            if sent == 0 {
+                self.enter_persist(now, sent);
+            }
+            return None;
+        }
+        self.hot.bits.clear(Bits::FORCE);
+        if sent == 0 {
+            self.cold.stalled_since = now;
+        }
+        let start = self.hot.snd_nxt;
+        let end = start + len + u32::from(fin);
+        self.cold.scoreboard.sent(start, end, now);
+        self.hot.snd_nxt = end;
+        if fin {
+            self.hot.bits.set(Bits::FIN_SENT);
+        }
+        if self.hot.rtx_at == Instant::NEVER || self.hot.bits.has(Bits::PERSIST) {
+            self.hot.bits.clear(Bits::PERSIST);
+            self.hot.rtx_at = now.plus_nanos(self.hot.rto_ns);
+        }
+        Some(self.data_segment(now, start, len, fin, false))
+    }
+
+    /// Bytes of payload that fit beside the options this segment will carry (RFC 6691).
+    fn payload_limit(&self) -> u32 {
+        if !self.hot.bits.has(Bits::HOLES) {
+            return self.hot.window.mss;
+        }
+        let blocks = self.cold.assembler.sack_blocks(self.sack_room()).len() as u32;
+        let options = if blocks > 0 { SACK_HEADER + 8 * blocks } else { 0 };
+        self.hot.window.mss.saturating_sub(options).max(1)
+    }
+
+    /// SACK blocks that fit: 40 bytes of options, 12 of them for timestamps.
+    fn sack_room(&self) -> usize {
+        if self.hot.bits.has(Bits::TIMESTAMPS) { 3 } else { 4 }
+    }
+
+    fn data_segment(&mut self, now: Instant, start: SeqNum, len: u32, fin: bool, again: bool) -> TxSegment {
+        let offset = self.hot.acknowledged + start.offset_from(self.hot.snd_una).max(0) as u64;
+        let mut flags = TcpFlags::ACK;
+        if len > 0 && offset + u64::from(len) == self.hot.queued {
+            flags |= TcpFlags::PSH;
+        }
+        if fin {
+            flags |= TcpFlags::FIN;
+        }
+        self.cold.stats.data_segs_out += u64::from(len > 0);
+        let mut segment = self.segment(now, start, flags);
+        segment.offset = offset;
+        segment.len = len;
+        segment.retransmission = again;
+        segment
+    }
+
+    /// A segment with everything but a payload. It acknowledges all there is to acknowledge.
+    fn segment(&mut self, now: Instant, seq: SeqNum, flags: TcpFlags) -> TxSegment {
+        let mut options = TcpOptions { timestamps: self.timestamps_if_agreed(now), ..TcpOptions::default() };
+        if self.hot.bits.has(Bits::SACK) && (self.hot.bits.has(Bits::HOLES) || self.cold.dsack.is_some()) {
+            let mut room = self.sack_room();
+            // RFC 2883 section 4: the duplicate first, and once. Beside a payload it would not fit.
+            if let (Some(dsack), true) = (self.cold.dsack.take(), seq == self.hot.snd_nxt) {
+                options.sack.push(dsack);
+                room -= 1;
+            }
+            for block in self.cold.assembler.sack_blocks(room) {
+                let _ = options.sack.try_push(block);
+            }
+        }
+        let window = self.window_field(false);
+        self.hot.last_ack_sent = self.hot.rcv_nxt;
+        self.hot.unacked_segments = 0;
+        self.hot.ack_at = Instant::NEVER;
+        self.hot.bits.clear(Bits::ACK_NOW);
+        self.cold.stats.segs_out += 1;
+        TxSegment {
+            seq,
+            ack: self.hot.rcv_nxt,
+            flags,
+            window,
+            options,
+            offset: 0,
+            len: 0,
+            retransmission: false,
+        }
+    }
+
+    /// A probe without data: one before what is outstanding, so that the peer must answer
+    /// (RFC 9293 section 3.8.4).
+    fn bare_probe(&mut self, now: Instant) -> Option<TxSegment> {
+        if !self.hot.bits.has(Bits::PROBE) {
+            return None;
+        }
+        self.hot.bits.clear(Bits::PROBE);
+        Some(self.segment(now, self.hot.snd_una - 1, TcpFlags::ACK))
+    }
+
+    fn acknowledgement(&mut self, now: Instant) -> Option<TxSegment> {
+        if self.hot.bits.has(Bits::ACK_NOW) {
+            return Some(self.segment(now, self.hot.snd_nxt, TcpFlags::ACK));
+        }
+        if self.hot.extra_acks > 0 {
+            self.hot.extra_acks -= 1;
+            return Some(self.segment(now, self.hot.snd_nxt, TcpFlags::ACK));
+        }
+        None
+    }
+
+    /// Our timestamp clock ticks in milliseconds (RFC 7323 section 5.4), from an offset of its own.
+    pub(crate) fn timestamps(&self, now: Instant) -> Timestamps {
+        let clock = (now.as_nanos() / 1_000_000) as u32;
+        Timestamps { value: clock.wrapping_add(self.hot.ts_offset), echo: self.hot.ts_recent }
+    }
+
+    pub(crate) fn timestamps_if_agreed(&self, now: Instant) -> Option<Timestamps> {
+        self.hot.bits.has(Bits::TIMESTAMPS).then(|| self.timestamps(now))
+    }
+}

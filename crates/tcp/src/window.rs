@@ -1,0 +1,68 @@
+//! The receive window: what is advertised, and when a change is worth a segment (RFC 9293 section 3.8.6.2).
+
+use crate::connection::{Bits, Connection};
+use crate::state::State;
+
+impl Connection {
+    /// The receive buffer has room for `bytes` from the next expected byte on. Schedules a window update
+    /// if the peer would otherwise wait for one.
+    pub fn set_receive_space(&mut self, bytes: u32) {
+        self.hot.rcv_space = bytes;
+        if !self.hot.state.may_receive() {
+            return;
+        }
+        let open = self.advertised();
+        let gain = self.space_to_offer().saturating_sub(open);
+        let buffer = self.cold.config.receive_buffer;
+        let mss = self.hot.window.mss;
+        // While data flows its acknowledgements carry the window. A segment of its own is for a peer that
+        // has been, or soon will be, stopped by the window.
+        let stopped = open < 2 * mss && gain >= (2 * mss).min(buffer / 2);
+        if stopped || gain >= buffer / 2 {
+            self.hot.bits.set(Bits::ACK_NOW);
+        }
+    }
+
+    /// What of the advertised window is left.
+    pub(crate) fn advertised(&self) -> u32 {
+        u32::try_from(self.hot.rcv_edge.offset_from(self.hot.rcv_nxt)).unwrap_or(0)
+    }
+
+    /// Room as the window field can say it: the rounding of the scale must not promise what is not there.
+    fn space_to_offer(&self) -> u32 {
+        let shift = self.hot.rcv_scale;
+        let most = u32::from(u16::MAX) << shift;
+        (self.hot.rcv_space.min(most) >> shift) << shift
+    }
+
+    /// The window field for a segment that goes out now. Moves the right edge forward if that is worth it
+    /// to the peer, never back (RFC 9293 SHLD-14).
+    pub(crate) fn window_field(&mut self, syn: bool) -> u16 {
+        if syn {
+            let window = self.hot.rcv_space.min(u32::from(u16::MAX));
+            self.hot.rcv_edge = self.hot.rcv_edge.later(self.hot.rcv_nxt + window);
+            return u16::try_from(window).unwrap_or(u16::MAX);
+        }
+        if self.hot.state == State::SynSent {
+            return 0;
+        }
+        let open = self.advertised();
+        let offer = self.space_to_offer();
+        let worth = self.hot.window.mss.min(self.cold.config.receive_buffer / 2);
+        let shift = self.hot.rcv_scale;
+        if offer > open && offer - open >= worth {
+            self.hot.rcv_edge = self.hot.rcv_nxt + offer;
+            return u16::try_from(offer >> shift).unwrap_or(u16::MAX);
+        }
+        // Rounded down the edge would move back for the peer by less than one unit; rounded up it would
+        // promise more than the edge. The edge was a multiple of the unit beyond an older `rcv_nxt`: round
+        // up, and hold to it.
+        let field = open.div_ceil(1 << shift).min(u32::from(u16::MAX));
+        let rounded = field << shift;
+        if rounded > open && rounded <= self.hot.rcv_space {
+            self.hot.rcv_edge = self.hot.rcv_nxt + rounded;
+            return field as u16;
+        }
+        u16::try_from(open >> shift).unwrap_or(u16::MAX)
+    }
+}
