@@ -199,9 +199,7 @@ impl RouteTable {
     /// §4.2.3.10).
     pub(crate) fn is_broadcast(&self, ip: IpAddr) -> bool {
         match ip {
-            IpAddr::V4(v4) => {
-                v4.is_broadcast() || self.addresses.iter().any(|p| p.broadcast() == Some(v4))
-            }
+            IpAddr::V4(v4) => v4.is_broadcast() || self.addresses.iter().any(|p| p.broadcast() == Some(v4)),
             IpAddr::V6(_) => false,
         }
     }
@@ -343,7 +341,8 @@ mod tests {
 
     #[test]
     fn groups_broadcast_and_loopback_have_no_route() {
-        for dst in ["224.0.0.1", "255.255.255.255", "198.18.0.255", "0.0.0.0", "127.0.0.1", "ff02::1", "::1"] {
+        for dst in ["224.0.0.1", "255.255.255.255", "198.18.0.255", "0.0.0.0", "127.0.0.1", "ff02::1", "::1"]
+        {
             assert_eq!(hop(&table(), dst), None, "{dst}");
         }
         assert!(table().is_broadcast(ip("10.1.255.255")));
