@@ -12,8 +12,18 @@
 #[allow(dead_code)]
 mod flow_table;
 #[allow(dead_code)]
+mod kernel;
+#[allow(dead_code)]
+mod neighbor;
+#[allow(dead_code)]
+mod netlink;
+#[allow(dead_code)]
 mod ring;
 #[allow(dead_code)]
+mod route;
+#[allow(dead_code)]
 mod slab;
+#[cfg(test)]
+mod testnet;
 #[allow(dead_code)]
 mod timer_wheel;

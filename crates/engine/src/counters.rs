@@ -1,0 +1,123 @@
+//! What a stack counts: packets, and for each that was not used, the cause.
+
+use bypath_tcp::DropCause;
+
+/// Why a packet was not used, below and above TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Cause {
+    /// Ethernet, ARP, IP, TCP, UDP or ICMP header that says something impossible.
+    Malformed,
+    /// IP header checksum.
+    IpChecksum,
+    /// TCP, UDP or ICMP checksum.
+    TransportChecksum,
+    /// A fragment: the engine does not reassemble.
+    Fragment,
+    /// For an address that is not ours.
+    NotOurs,
+    /// A protocol that the engine does not speak.
+    Protocol,
+    /// TCP for a port where nobody listens; answered with RST.
+    NoListener,
+    /// UDP for a port where nobody listens; answered with ICMP.
+    NoSocket,
+    /// The listener's queue is full.
+    Backlog,
+    /// No room for another flow.
+    FlowTable,
+    /// UDP: the socket's queue is full.
+    UdpQueue,
+    /// No route to the destination, or its neighbour does not answer.
+    Unreachable,
+    /// The transmit ring was full for an answer that is not kept.
+    NoRoom,
+    /// The hand-off ring to the owning worker was full.
+    Handoff,
+    /// Answers held back: too many resets or ICMP errors in this second.
+    RateLimited,
+}
+
+const CAUSES: [(Cause, &str); 15] = [
+    (Cause::Malformed, "malformed"),
+    (Cause::IpChecksum, "ip_checksum"),
+    (Cause::TransportChecksum, "transport_checksum"),
+    (Cause::Fragment, "fragment"),
+    (Cause::NotOurs, "not_ours"),
+    (Cause::Protocol, "protocol"),
+    (Cause::NoListener, "no_listener"),
+    (Cause::NoSocket, "no_socket"),
+    (Cause::Backlog, "backlog"),
+    (Cause::FlowTable, "flow_table"),
+    (Cause::UdpQueue, "udp_queue"),
+    (Cause::Unreachable, "unreachable"),
+    (Cause::NoRoom, "no_room"),
+    (Cause::Handoff, "handoff"),
+    (Cause::RateLimited, "rate_limited"),
+];
+
+/// Counters of one stack.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    causes: [u64; CAUSES.len()],
+    tcp: [u64; DropCause::COUNT],
+    /// Packets that came on another worker's queue and were passed on.
+    pub(crate) handed_off: u64,
+    /// TCP segments sent again, over all connections.
+    pub(crate) segs_retrans: u64,
+    /// TCP segments sent.
+    pub(crate) segs_out: u64,
+    /// TCP segments received.
+    pub(crate) segs_in: u64,
+}
+
+impl Counters {
+    pub(crate) fn count(&mut self, cause: Cause) {
+        self.causes[cause as usize] += 1;
+    }
+
+    pub(crate) fn count_tcp(&mut self, cause: DropCause) {
+        self.tcp[cause as usize] += 1;
+    }
+
+    /// Adds another stack's counters.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (a, b) in self.causes.iter_mut().zip(other.causes) {
+            *a += b;
+        }
+        for (a, b) in self.tcp.iter_mut().zip(other.tcp) {
+            *a += b;
+        }
+        self.handed_off += other.handed_off;
+        self.segs_retrans += other.segs_retrans;
+        self.segs_out += other.segs_out;
+        self.segs_in += other.segs_in;
+    }
+
+    /// Names and values of all causes that were seen.
+    pub(crate) fn drops(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let own = CAUSES.iter().map(|(cause, name)| (*name, self.causes[*cause as usize]));
+        let tcp = DropCause::ALL.iter().map(|cause| (cause.name(), self.tcp[*cause as usize]));
+        own.chain(tcp).filter(|(_, n)| *n > 0)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(&self, cause: Cause) -> u64 {
+        self.causes[cause as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_stands_at_its_own_number() {
+        for (i, (cause, _)) in CAUSES.iter().enumerate() {
+            assert_eq!(*cause as usize, i);
+        }
+        for (i, cause) in DropCause::ALL.iter().enumerate() {
+            assert_eq!(*cause as usize, i);
+        }
+    }
+}

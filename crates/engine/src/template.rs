@@ -1,0 +1,158 @@
+//! The headers that all packets of a flow share, built once: Ethernet and IP with their addresses, and the
+//! part of the checksums that does not change.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bypath_wire::checksum::{Sum, pseudo_header};
+use bypath_wire::ethernet::{EtherType, EthernetHeader, MacAddr};
+use bypath_wire::ipv4::Ipv4Header;
+use bypath_wire::ipv6::Ipv6Header;
+
+/// What the stack's packets begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Medium {
+    /// An Ethernet header.
+    Ethernet,
+    /// Nothing: raw IP.
+    Ip,
+}
+
+/// Ethernet and IPv6.
+const MAX_LEN: usize = 14 + 40;
+/// RFC 1700's recommendation, and everyone's default.
+const HOP_LIMIT: u8 = 64;
+
+/// Headers up to the transport header.
+#[derive(Clone, Debug)]
+pub(crate) struct Template {
+    bytes: [u8; MAX_LEN],
+    len: usize,
+    link: usize,
+    v6: bool,
+    /// Of the IPv4 header without length, identification and checksum.
+    ip_sum: Sum,
+    /// Of the pseudo-header without the length.
+    pub(crate) pseudo: Sum,
+}
+
+impl Template {
+    /// Headers for `protocol` from `local` to `remote`; link addresses come with [`Template::set_link`].
+    pub(crate) fn new(medium: Medium, protocol: u8, local: IpAddr, remote: IpAddr) -> Self {
+        let link = if medium == Medium::Ethernet { 14 } else { 0 };
+        let mut bytes = [0; MAX_LEN];
+        let mut template = Self {
+            bytes,
+            len: 0,
+            link,
+            v6: false,
+            ip_sum: Sum::default(),
+            pseudo: pseudo_header(local, remote, protocol, 0),
+        };
+        let ip_len = match (local, remote) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                let header = Ipv4Header {
+                    ttl: HOP_LIMIT,
+                    dont_fragment: true,
+                    protocol,
+                    src,
+                    dst,
+                    ..Ipv4Header::default()
+                };
+                let n = header.emit(&mut bytes[link..]);
+                // The parts that change are summed when they are known.
+                for at in [link + 2, link + 3, link + 10, link + 11] {
+                    bytes[at] = 0;
+                }
+                template.ip_sum = Sum::of(&bytes[link..link + n]);
+                n
+            }
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                template.v6 = true;
+                let header = Ipv6Header {
+                    hop_limit: HOP_LIMIT,
+                    next_header: protocol,
+                    src,
+                    dst,
+                    ..Ipv6Header::default()
+                };
+                header.emit(&mut bytes[link..])
+            }
+            _ => 0,
+        };
+        template.bytes = bytes;
+        template.len = link + ip_len;
+        template
+    }
+
+    /// Of a flow between two sockets.
+    pub(crate) fn for_flow(medium: Medium, protocol: u8, local: SocketAddr, remote: SocketAddr) -> Self {
+        Self::new(medium, protocol, local.ip(), remote.ip())
+    }
+
+    /// Sets the link addresses.
+    pub(crate) fn set_link(&mut self, src: MacAddr, dst: MacAddr) {
+        if self.link > 0 {
+            let ethertype = if self.v6 { EtherType::IPV6 } else { EtherType::IPV4 };
+            EthernetHeader { dst, src, ethertype, ..EthernetHeader::default() }.emit(&mut self.bytes);
+        }
+    }
+
+    /// Hop limit other than the default, for Neighbor Discovery.
+    pub(crate) fn set_hop_limit(&mut self, limit: u8) {
+        if self.v6 {
+            self.bytes[self.link + 7] = limit;
+        }
+    }
+
+    /// Bytes before the transport header.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes the headers for a transport segment of `transport_len` bytes to the front of `out`, which is
+    /// long enough. `id` is the IPv4 identification.
+    pub(crate) fn write(&self, out: &mut [u8], transport_len: usize, id: u16) {
+        let Some(out) = out.get_mut(..self.len) else { return };
+        out.copy_from_slice(&self.bytes[..self.len]);
+        let ip = &mut out[self.link..];
+        if self.v6 {
+            ip[4..6].copy_from_slice(&(transport_len as u16).to_be_bytes());
+        } else {
+            let total = (20 + transport_len) as u16;
+            ip[2..4].copy_from_slice(&total.to_be_bytes());
+            ip[4..6].copy_from_slice(&id.to_be_bytes());
+            let checksum = self.ip_sum.add_u16(total).add_u16(id).finish();
+            ip[10..12].copy_from_slice(&checksum.to_be_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bypath_wire::ipv4;
+
+    #[test]
+    fn an_ipv4_header_from_the_template_parses_and_sums_up() {
+        let (a, b) = ("198.18.0.1".parse().unwrap(), "198.18.0.2".parse().unwrap());
+        let mut t = Template::new(Medium::Ethernet, 6, a, b);
+        t.set_link(MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2]));
+        let mut out = [0u8; 14 + 20 + 100];
+        t.write(&mut out, 100, 777);
+        let (header, n) = Ipv4Header::parse(&out[14..]).unwrap();
+        assert!(ipv4::checksum_ok(&out[14..]));
+        assert_eq!((n, header.total_len, header.id, header.dont_fragment), (20, 120, 777, true));
+        let (ether, _) = EthernetHeader::parse(&out).unwrap();
+        assert_eq!(ether.ethertype, EtherType::IPV4);
+    }
+
+    #[test]
+    fn an_ipv6_header_from_the_template_carries_the_length() {
+        let (a, b) = ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
+        let t = Template::new(Medium::Ip, 6, a, b);
+        let mut out = [0u8; 40 + 60];
+        t.write(&mut out, 60, 0);
+        let (header, _) = Ipv6Header::parse(&out).unwrap();
+        assert_eq!((header.payload_len, header.next_header, header.hop_limit), (60, 6, 64));
+    }
+}
