@@ -1,0 +1,9 @@
+//! An HTTP/1.1 client (RFC 9112) without TLS: one GET or HEAD at a time, over connections that are
+//! kept open for the next URL.
+
+mod basic;
+mod chunked;
+mod client;
+mod head;
+
+pub(crate) use client::{Pool, get};
