@@ -12,11 +12,15 @@
 #[allow(dead_code)]
 mod flow_table;
 #[allow(dead_code)]
+mod handoff;
+#[allow(dead_code)]
 mod kernel;
 #[allow(dead_code)]
 mod neighbor;
 #[allow(dead_code)]
 mod netlink;
+#[allow(dead_code)]
+mod ports;
 #[allow(dead_code)]
 mod ring;
 #[allow(dead_code)]

@@ -1,0 +1,610 @@
+//! Which source ports and listening ports the engine uses, agreed with the kernel where they share an address.
+//!
+//! On an *own* address every port from 1024 up is the engine's. On a *shared* address a port is taken by
+//! binding a kernel socket to it, never listening, for as long as the engine uses it: the kernel then neither
+//! hands it out nor lets anyone else bind it, and says so if somebody had it first. Ports outside the
+//! kernel's ephemeral range are preferred, because those inside go to every program on the machine.
+//!
+//! The search for a source port starts at a place that an outsider cannot guess and that differs for every
+//! destination (RFC 6056 §3.3.4, "double-hash"), so that ports are neither predictable nor reused soon.
+//!
+//! The control plane calls this; it takes a lock and makes system calls. The sockets belong to the network
+//! namespace of the calling thread.
+
+use std::collections::HashMap;
+use std::fs;
+use std::hash::Hasher;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use siphasher::sip::SipHasher13;
+use socket2::{Domain, Socket, Type};
+
+/// First port that is not reserved for system services.
+const FIRST_USER_PORT: u16 = 1024;
+/// With fewer candidates than this outside the kernel's range, those inside are used as well.
+const FEW_PORTS: usize = 4096;
+/// Number of counters of RFC 6056 §3.3.4.
+const COUNTERS: usize = 256;
+
+/// The two transports that have ports here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl std::fmt::Display for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Transport::Tcp => "TCP",
+            Transport::Udp => "UDP",
+        })
+    }
+}
+
+/// Who else uses the addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// Nobody: the addresses are the engine's alone.
+    Own,
+    /// The kernel, which keeps all ports that are not leased here.
+    Shared,
+}
+
+/// Why a port could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PortError {
+    /// A socket of the engine has it.
+    #[error("{transport} port {} of {} is in use by another socket of this engine", addr.port(), addr.ip())]
+    InUseHere {
+        /// Transport asked for.
+        transport: Transport,
+        /// Address and port asked for.
+        addr: SocketAddr,
+    },
+    /// A socket of the kernel has it.
+    #[error(
+        "{transport} port {} of {} is in use by the kernel: stop the program that has it (see `ss -lntup`), \
+         or choose another port", addr.port(), addr.ip()
+    )]
+    InUseByKernel {
+        /// Transport asked for.
+        transport: Transport,
+        /// Address and port asked for.
+        addr: SocketAddr,
+    },
+    /// Every source port is taken towards this destination.
+    #[error("no free {transport} source port is left on {local}")]
+    Exhausted {
+        /// Transport asked for.
+        transport: Transport,
+        /// Address asked for.
+        local: IpAddr,
+    },
+    /// The kernel refused for another reason, such as an address that the interface does not have.
+    #[error("cannot reserve {transport} port {} of {} in the kernel: {source}", addr.port(), addr.ip())]
+    Kernel {
+        /// Transport asked for.
+        transport: Transport,
+        /// Address and port asked for.
+        addr: SocketAddr,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+impl From<PortError> for io::Error {
+    fn from(error: PortError) -> Self {
+        let kind = match &error {
+            PortError::InUseHere { .. } | PortError::InUseByKernel { .. } => io::ErrorKind::AddrInUse,
+            // What connect(2) reports then is EADDRNOTAVAIL.
+            PortError::Exhausted { .. } => io::ErrorKind::AddrNotAvailable,
+            PortError::Kernel { source, .. } => source.kind(),
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+type Key = (Transport, IpAddr, u16);
+
+/// What a port is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A connection, which may share it with connections to elsewhere.
+    Connection,
+    /// A socket that must be the only one and takes any port.
+    Any,
+    /// A socket that must be the only one and asked for this port. Connections that a former listener left
+    /// behind are not in the way, as for listeners of the standard library, which set SO_REUSEADDR.
+    Named,
+}
+
+#[derive(Debug)]
+struct Taken {
+    leases: usize,
+    /// One of the leases is a listener's or a UDP socket's, and no other socket may use the port.
+    claimed: bool,
+    /// Keeps the kernel away; dropped with the last lease.
+    _reservation: Option<Socket>,
+}
+
+#[derive(Debug)]
+struct State {
+    taken: HashMap<Key, Taken>,
+    counters: Box<[u32; COUNTERS]>,
+}
+
+/// Hands out the ports of an engine.
+#[derive(Debug, Clone)]
+pub(crate) struct PortAllocator {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ownership: Ownership,
+    candidates: Vec<u16>,
+    secret: [u64; 2],
+    /// Interface of link-local addresses.
+    scope_id: u32,
+    state: Mutex<State>,
+}
+
+impl PortAllocator {
+    /// For addresses of the interface with index `scope_id`. On shared addresses the kernel's ranges are read
+    /// from the namespace of the calling thread.
+    pub(crate) fn new(ownership: Ownership, scope_id: u32) -> io::Result<Self> {
+        let candidates = match ownership {
+            Ownership::Own => (FIRST_USER_PORT..=u16::MAX).collect(),
+            Ownership::Shared => {
+                let ephemeral = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
+                let reserved = fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports")?;
+                shared_candidates(parse_range(&ephemeral), &parse_list(&reserved))
+            }
+        };
+        let mut seed = [0u8; 16];
+        getrandom::fill(&mut seed).map_err(io::Error::from)?;
+        let seed = u128::from_ne_bytes(seed);
+        let state = State { taken: HashMap::new(), counters: Box::new([0; COUNTERS]) };
+        Ok(PortAllocator {
+            inner: Arc::new(Inner {
+                ownership,
+                candidates,
+                secret: [seed as u64, (seed >> 64) as u64],
+                scope_id,
+                state: Mutex::new(state),
+            }),
+        })
+    }
+
+    /// A source port of `local` for a connection to `remote`.
+    ///
+    /// Several connections may share a port; `is_free` says whether none of them goes to `remote` already.
+    pub(crate) fn for_connection(
+        &self,
+        transport: Transport,
+        local: IpAddr,
+        remote: SocketAddr,
+        mut is_free: impl FnMut(u16) -> bool,
+    ) -> Result<PortLease, PortError> {
+        self.search(transport, local, Some(remote), Purpose::Connection, &mut is_free)
+    }
+
+    /// A port of `local` that no one else uses: UDP sockets and listeners on port 0.
+    pub(crate) fn any(&self, transport: Transport, local: IpAddr) -> Result<PortLease, PortError> {
+        self.search(transport, local, None, Purpose::Any, &mut |_| true)
+    }
+
+    /// This very port, alone: listeners, and sockets bound by name.
+    pub(crate) fn exactly(&self, transport: Transport, addr: SocketAddr) -> Result<PortLease, PortError> {
+        if addr.port() == 0 {
+            return self.any(transport, addr.ip());
+        }
+        let mut state = self.inner.lock();
+        match self.inner.take(&mut state, transport, addr.ip(), addr.port(), Purpose::Named) {
+            Ok(true) => Ok(self.lease(transport, addr.ip(), addr.port(), true)),
+            Ok(false) => Err(PortError::InUseHere { transport, addr }),
+            Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
+                Err(PortError::InUseByKernel { transport, addr })
+            }
+            Err(source) => Err(PortError::Kernel { transport, addr, source }),
+        }
+    }
+
+    /// Ports taken now.
+    pub(crate) fn in_use(&self) -> usize {
+        self.inner.lock().taken.len()
+    }
+
+    fn search(
+        &self,
+        transport: Transport,
+        local: IpAddr,
+        remote: Option<SocketAddr>,
+        purpose: Purpose,
+        is_free: &mut dyn FnMut(u16) -> bool,
+    ) -> Result<PortLease, PortError> {
+        let inner = &*self.inner;
+        let mut state = inner.lock();
+        let count = inner.candidates.len();
+        let hash = inner.hash(transport, local, remote);
+        let counter = (hash >> 56) as usize % COUNTERS;
+        let offset = hash as u32;
+        for _ in 0..count {
+            state.counters[counter] = state.counters[counter].wrapping_add(1);
+            let at = offset.wrapping_add(state.counters[counter]) as usize % count;
+            let port = inner.candidates[at];
+            if !is_free(port) {
+                continue;
+            }
+            match inner.take(&mut state, transport, local, port, purpose) {
+                Ok(true) => return Ok(self.lease(transport, local, port, purpose != Purpose::Connection)),
+                Ok(false) => {}
+                Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
+                Err(source) => {
+                    let addr = SocketAddr::new(local, port);
+                    return Err(PortError::Kernel { transport, addr, source });
+                }
+            }
+        }
+        Err(PortError::Exhausted { transport, local })
+    }
+
+    fn lease(&self, transport: Transport, ip: IpAddr, port: u16, claims: bool) -> PortLease {
+        PortLease { inner: Arc::clone(&self.inner), transport, ip, port, claims }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is consistent between any two statements that could panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where to start looking, and with which counter.
+    fn hash(&self, transport: Transport, local: IpAddr, remote: Option<SocketAddr>) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.secret[0], self.secret[1]);
+        hasher.write_u8(transport as u8);
+        let mut write = |ip: IpAddr| match ip {
+            IpAddr::V4(v4) => hasher.write(&v4.octets()),
+            IpAddr::V6(v6) => hasher.write(&v6.octets()),
+        };
+        write(local);
+        if let Some(remote) = remote {
+            write(remote.ip());
+            hasher.write_u16(remote.port());
+        }
+        hasher.finish()
+    }
+
+    /// Takes a port, or one more share of it. False if a socket of the engine is in the way.
+    fn take(
+        &self,
+        state: &mut State,
+        transport: Transport,
+        ip: IpAddr,
+        port: u16,
+        purpose: Purpose,
+    ) -> io::Result<bool> {
+        let key = (transport, ip, port);
+        if self.is_covered(state, key) {
+            return Ok(false);
+        }
+        if let Some(taken) = state.taken.get_mut(&key) {
+            let shareable = !taken.claimed && purpose != Purpose::Any;
+            if shareable {
+                taken.leases += 1;
+                taken.claimed = purpose == Purpose::Named;
+            }
+            return Ok(shareable);
+        }
+        let reservation = match self.ownership {
+            Ownership::Own => None,
+            Ownership::Shared => Some(self.reserve(transport, SocketAddr::new(ip, port))?),
+        };
+        let claimed = purpose != Purpose::Connection;
+        state.taken.insert(key, Taken { leases: 1, claimed, _reservation: reservation });
+        Ok(true)
+    }
+
+    /// Whether a claim on all addresses is in the way of `key`, or one on any of them if `key` is on all.
+    fn is_covered(&self, state: &State, (transport, ip, port): Key) -> bool {
+        let taken_by = |ip: IpAddr| state.taken.get(&(transport, ip, port)).is_some_and(|t| t.claimed);
+        if ip.is_unspecified() {
+            let conflict = |(&(t, other, p), taken): (&Key, &Taken)| {
+                (t, p) == (transport, port) && other.is_ipv4() == ip.is_ipv4() && taken.claimed
+            };
+            return state.taken.iter().any(conflict);
+        }
+        match ip {
+            IpAddr::V4(_) => taken_by(Ipv4Addr::UNSPECIFIED.into()),
+            IpAddr::V6(_) => taken_by(Ipv6Addr::UNSPECIFIED.into()),
+        }
+    }
+
+    /// Binds a kernel socket without SO_REUSEADDR, so that no other socket can have the port.
+    fn reserve(&self, transport: Transport, addr: SocketAddr) -> io::Result<Socket> {
+        let kind = match transport {
+            Transport::Tcp => Type::STREAM,
+            Transport::Udp => Type::DGRAM,
+        };
+        let socket = Socket::new(Domain::for_address(addr), kind, None)?;
+        let addr = match addr {
+            SocketAddr::V6(v6) => {
+                socket.set_only_v6(true)?;
+                let scope = if v6.ip().is_unicast_link_local() { self.scope_id } else { 0 };
+                SocketAddr::V6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, scope))
+            }
+            v4 => v4,
+        };
+        if transport == Transport::Udp {
+            // Datagrams that reach the kernel all the same are not worth queueing for a socket nobody reads.
+            let _ = socket.set_recv_buffer_size(0);
+        }
+        socket.bind(&addr.into())?;
+        Ok(socket)
+    }
+}
+
+/// A port in use; given back on drop.
+#[derive(Debug)]
+pub(crate) struct PortLease {
+    inner: Arc<Inner>,
+    transport: Transport,
+    ip: IpAddr,
+    port: u16,
+    /// It is this lease that keeps other sockets away.
+    claims: bool,
+}
+
+impl PortLease {
+    /// Another lease of the port, for a connection that a listener accepted: it keeps the kernel away after
+    /// the listener has closed.
+    pub(crate) fn for_accepted(&self) -> PortLease {
+        let key = (self.transport, self.ip, self.port);
+        if let Some(taken) = self.inner.lock().taken.get_mut(&key) {
+            taken.leases += 1;
+        }
+        PortLease { inner: Arc::clone(&self.inner), claims: false, ..*self }
+    }
+
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address that it is a port of.
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    /// TCP or UDP.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+}
+
+impl Drop for PortLease {
+    fn drop(&mut self) {
+        let key = (self.transport, self.ip, self.port);
+        let mut state = self.inner.lock();
+        if let Some(taken) = state.taken.get_mut(&key) {
+            taken.leases -= 1;
+            taken.claimed &= !self.claims;
+            if taken.leases == 0 {
+                state.taken.remove(&key);
+            }
+        }
+    }
+}
+
+/// Ports from 1024 up, without the kernel's ephemeral range unless that leaves too few, and without those
+/// that the administrator reserved.
+fn shared_candidates(ephemeral: Option<RangeInclusive<u16>>, reserved: &[RangeInclusive<u16>]) -> Vec<u16> {
+    let allowed = |port: &u16| !reserved.iter().any(|range| range.contains(port));
+    let all = || (FIRST_USER_PORT..=u16::MAX).filter(allowed);
+    let outside: Vec<u16> =
+        all().filter(|port| !ephemeral.as_ref().is_some_and(|range| range.contains(port))).collect();
+    if outside.len() < FEW_PORTS { all().collect() } else { outside }
+}
+
+/// `"32768\t60999\n"`.
+fn parse_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let mut numbers = text.split_whitespace().map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(low)), Some(Ok(high))) => Some(low..=high),
+        _ => None,
+    }
+}
+
+/// `"8080,9000-9010"`; what cannot be read is left out.
+fn parse_list(text: &str) -> Vec<RangeInclusive<u16>> {
+    text.trim()
+        .split(',')
+        .filter_map(|part| {
+            let (low, high) = part.split_once('-').unwrap_or((part, part));
+            Some(low.trim().parse().ok()?..=high.trim().parse().ok()?)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::{TcpListener, UdpSocket};
+
+    use super::*;
+    use crate::testnet::in_fresh_netns;
+
+    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn remote(n: u8) -> SocketAddr {
+        SocketAddr::from(([198, 18, 0, n], 80))
+    }
+
+    fn own() -> PortAllocator {
+        PortAllocator::new(Ownership::Own, 0).unwrap()
+    }
+
+    fn shared() -> PortAllocator {
+        PortAllocator::new(Ownership::Shared, 1).unwrap()
+    }
+
+    #[test]
+    fn reads_the_forms_of_proc() {
+        assert_eq!(parse_range("32768\t60999\n"), Some(32768..=60999));
+        assert_eq!(parse_range(""), None);
+        assert_eq!(parse_list("8080,9000-9010\n"), [8080..=8080, 9000..=9010]);
+        assert_eq!(parse_list("\n"), []);
+    }
+
+    #[test]
+    fn shared_ports_avoid_the_kernels_range_and_what_is_reserved() {
+        let ports = shared_candidates(Some(32768..=60999), &[2000..=2999, 61000..=61000]);
+        assert_eq!((ports.first(), ports.last()), (Some(&1024), Some(&65535)));
+        assert!(!ports.iter().any(|p| (32768..=61000).contains(p) || (2000..3000).contains(p)));
+    }
+
+    #[test]
+    fn a_kernel_range_that_covers_everything_is_shared() {
+        assert_eq!(shared_candidates(Some(1024..=65535), &[]).len(), 64512);
+    }
+
+    #[test]
+    fn every_port_of_an_own_address_is_had_once_per_destination() {
+        let ports = own();
+        let mut used = HashSet::new();
+        let mut leases = Vec::new();
+        for _ in 0..64512 {
+            let lease =
+                ports.for_connection(Transport::Tcp, LOCAL, remote(1), |p| !used.contains(&p)).unwrap();
+            assert!(lease.port() >= FIRST_USER_PORT && used.insert(lease.port()));
+            leases.push(lease);
+        }
+        let error =
+            ports.for_connection(Transport::Tcp, LOCAL, remote(1), |p| !used.contains(&p)).unwrap_err();
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AddrNotAvailable);
+        let other = ports.for_connection(Transport::Tcp, LOCAL, remote(2), |_| true);
+        assert!(other.is_ok(), "another destination may use the same ports");
+        drop((leases, other));
+        assert_eq!(ports.in_use(), 0);
+    }
+
+    #[test]
+    fn a_listener_has_its_port_alone() {
+        let ports = own();
+        let addr = SocketAddr::new(LOCAL, 80);
+        let lease = ports.exactly(Transport::Tcp, addr).unwrap();
+        let error = ports.exactly(Transport::Tcp, addr).unwrap_err();
+        assert_eq!(error.to_string(), "TCP port 80 of 127.0.0.1 is in use by another socket of this engine");
+        assert!(ports.exactly(Transport::Udp, addr).is_ok());
+        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80));
+        assert!(ports.exactly(Transport::Tcp, everywhere).is_err());
+        drop(lease);
+        let _all = ports.exactly(Transport::Tcp, everywhere).unwrap();
+        assert!(ports.exactly(Transport::Tcp, addr).is_err());
+    }
+
+    #[test]
+    fn a_listeners_port_is_no_source_port() {
+        let ports = own();
+        let listener = ports.any(Transport::Tcp, LOCAL).unwrap();
+        let only = listener.port();
+        let lease = ports.for_connection(Transport::Tcp, LOCAL, remote(1), |p| p == only);
+        assert!(matches!(lease, Err(PortError::Exhausted { .. })));
+    }
+
+    #[test]
+    fn connections_left_by_a_listener_do_not_keep_the_next_one_away() {
+        let ports = own();
+        let addr = SocketAddr::new(LOCAL, 8080);
+        let listener = ports.exactly(Transport::Tcp, addr).unwrap();
+        let accepted = listener.for_accepted();
+        drop(listener);
+        assert_eq!((ports.in_use(), accepted.port()), (1, 8080));
+        let next = ports.exactly(Transport::Tcp, addr).unwrap();
+        drop(accepted);
+        assert!(ports.exactly(Transport::Tcp, addr).is_err());
+        drop(next);
+        assert_eq!(ports.in_use(), 0);
+    }
+
+    #[test]
+    fn source_ports_start_where_an_outsider_cannot_guess() {
+        let first = |allocator: &PortAllocator, n| {
+            allocator.for_connection(Transport::Tcp, LOCAL, remote(n), |_| true).unwrap().port()
+        };
+        let starts: HashSet<u16> = (0..16).map(|_| first(&own(), 1)).collect();
+        assert!(starts.len() > 8, "{starts:?}");
+        let one = own();
+        let towards: HashSet<u16> = (0..16).map(|n| first(&one, n)).collect();
+        assert!(towards.len() > 8, "{towards:?}");
+        let again: HashSet<u16> = (0..16).map(|_| first(&one, 1)).collect();
+        assert_eq!(again.len(), 16, "a port just given back is not the next");
+    }
+
+    #[test]
+    fn netns_a_leased_port_is_closed_to_the_kernel_until_it_is_dropped() {
+        in_fresh_netns(|| {
+            let ports = shared();
+            for ip in [LOCAL, Ipv6Addr::LOCALHOST.into()] {
+                let tcp = ports.for_connection(Transport::Tcp, ip, remote(1), |_| true).unwrap();
+                let udp = ports.any(Transport::Udp, ip).unwrap();
+                assert!(!(32768..=60999).contains(&tcp.port()));
+                let (tcp_addr, udp_addr) = ((ip, tcp.port()), (ip, udp.port()));
+                assert_eq!(TcpListener::bind(tcp_addr).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+                assert_eq!(UdpSocket::bind(udp_addr).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+                let second =
+                    ports.for_connection(Transport::Tcp, ip, remote(2), |p| p == tcp.port()).unwrap();
+                drop((tcp, udp));
+                assert!(TcpListener::bind(tcp_addr).is_err(), "the second connection holds it");
+                drop(second);
+                assert!(TcpListener::bind(tcp_addr).is_ok());
+                assert!(UdpSocket::bind(udp_addr).is_ok());
+            }
+        });
+    }
+
+    #[test]
+    fn netns_a_port_of_the_kernel_is_named_in_the_error_and_passed_over() {
+        in_fresh_netns(|| {
+            let listener = TcpListener::bind("0.0.0.0:8080").unwrap();
+            let ports = shared();
+            let addr = SocketAddr::new(LOCAL, 8080);
+            let error = ports.exactly(Transport::Tcp, addr).unwrap_err();
+            assert!(error.to_string().starts_with("TCP port 8080 of 127.0.0.1 is in use by the kernel"));
+            assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AddrInUse);
+            let lease = ports.for_connection(Transport::Tcp, LOCAL, remote(1), |p| p == 8080 || p == 8081);
+            assert_eq!(lease.unwrap().port(), 8081);
+            drop(listener);
+            assert!(ports.exactly(Transport::Tcp, addr).is_ok());
+        });
+    }
+
+    #[test]
+    fn netns_an_address_that_the_kernel_does_not_have_is_an_error_of_its_own() {
+        in_fresh_netns(|| {
+            let error = shared().any(Transport::Udp, IpAddr::from([198, 18, 0, 1])).unwrap_err();
+            assert!(matches!(error, PortError::Kernel { .. }), "{error}");
+            assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AddrNotAvailable);
+        });
+    }
+
+    #[test]
+    fn netns_connections_of_the_kernel_do_not_get_a_leased_port() {
+        in_fresh_netns(|| {
+            // A kernel range of two ports, one of them leased here.
+            fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").unwrap();
+            let listener = TcpListener::bind((LOCAL, 80)).unwrap();
+            let _lease = shared().exactly(Transport::Tcp, SocketAddr::new(LOCAL, 40000)).unwrap();
+            let connected = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            assert_eq!(connected.local_addr().unwrap().port(), 40001);
+            assert!(std::net::TcpStream::connect(listener.local_addr().unwrap()).is_err());
+        });
+    }
+}
