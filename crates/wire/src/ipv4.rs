@@ -76,6 +76,16 @@ impl Ipv4Header {
     /// total length; [`WireError::Truncated`] when the packet is shorter than its total length.
     #[inline]
     pub fn parse(packet: &[u8]) -> Result<(Ipv4Header, usize)> {
+        Self::parse_head(packet, packet.len())
+    }
+
+    /// As [`parse`](Self::parse), for a packet of which `packet` is only the first of several pieces, `available`
+    /// bytes in all. The header lies in the first.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    #[inline]
+    pub fn parse_head(packet: &[u8], available: usize) -> Result<(Ipv4Header, usize)> {
         let head = packet.first_chunk::<MIN_HEADER_LEN>().ok_or(WireError::Truncated)?;
         if head[0] >> 4 != 4 {
             return Err(WireError::BadVersion);
@@ -85,7 +95,7 @@ impl Ipv4Header {
         if header_len < MIN_HEADER_LEN || usize::from(total_len) < header_len {
             return Err(WireError::BadLength);
         }
-        if packet.len() < usize::from(total_len) {
+        if available < usize::from(total_len) {
             return Err(WireError::Truncated);
         }
         let options = packet.get(MIN_HEADER_LEN..header_len).ok_or(WireError::Truncated)?;

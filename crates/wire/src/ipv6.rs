@@ -54,7 +54,17 @@ impl Ipv6Header {
     /// [`WireError::BadVersion`]; [`WireError::Truncated`] when the packet is shorter than it states.
     #[inline]
     pub fn parse(packet: &[u8]) -> Result<(Ipv6Header, usize)> {
-        let (head, payload) = packet.split_first_chunk::<HEADER_LEN>().ok_or(WireError::Truncated)?;
+        Self::parse_head(packet, packet.len())
+    }
+
+    /// As [`parse`](Self::parse), for a packet of which `packet` is only the first of several pieces, `available`
+    /// bytes in all. The header lies in the first.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    #[inline]
+    pub fn parse_head(packet: &[u8], available: usize) -> Result<(Ipv6Header, usize)> {
+        let head = packet.first_chunk::<HEADER_LEN>().ok_or(WireError::Truncated)?;
         let first = get_u32::<0, _>(head);
         if first >> 28 != 6 {
             return Err(WireError::BadVersion);
@@ -68,7 +78,7 @@ impl Ipv6Header {
             src: Ipv6Addr::from(get::<8, 16, _>(head)),
             dst: Ipv6Addr::from(get::<24, 16, _>(head)),
         };
-        if payload.len() < usize::from(header.payload_len) {
+        if available < HEADER_LEN + usize::from(header.payload_len) {
             return Err(WireError::Truncated);
         }
         Ok((header, HEADER_LEN))
