@@ -7,7 +7,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+mod dispatch;
 mod portable;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 /// A partial one's complement sum of 16-bit words. Zero when made by `default`.
 ///
@@ -20,7 +25,7 @@ impl Sum {
     #[inline]
     #[must_use]
     pub fn of(bytes: &[u8]) -> Sum {
-        Sum(portable::sum(bytes))
+        Sum(dispatch::sum(bytes))
     }
 
     /// Both sums together, both having begun at an even offset of the message.
@@ -95,8 +100,7 @@ pub fn copy_and_sum(src: &[u8], dst: &mut [u8]) -> Sum {
     let len = src.len().min(dst.len());
     let (src, _) = src.split_at(len);
     let (dst, _) = dst.split_at_mut(len);
-    dst.copy_from_slice(src);
-    Sum::of(src)
+    Sum(dispatch::copy_and_sum(src, dst))
 }
 
 /// The checksum after one 16-bit word of the message changed from `old` to `new`: `HC' = ~(~HC + ~m + m')`,

@@ -1,23 +1,54 @@
-//! The checksum on any machine: eight bytes at a time into a 128-bit accumulator, so that carries are
-//! collected in its upper half and folded once at the end.
+//! The checksum on any machine: eight bytes at a time into 128-bit accumulators, whose upper halves collect
+//! the carries until one fold at the end. Also what every short input takes, so it is inlined.
 
-/// The sum of `bytes` in native order with end-around carry, modulo 2^64 - 1.
+/// The sum of `bytes` in native order, congruent modulo 2^16 - 1 and zero only for zeros.
 #[inline]
 pub(super) fn sum(bytes: &[u8]) -> u64 {
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut total: u128 = last(tail) as u128;
-    for word in words {
-        total += u64::from_ne_bytes(*word) as u128;
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let (words, tail) = rest.as_chunks::<8>();
+    let (mut even, mut odd) = (0u128, last(tail));
+    for block in blocks {
+        // Two chains of add-with-carry, because one alone waits for itself.
+        let (words, _) = block.as_chunks::<8>();
+        for pair in words.as_chunks::<2>().0 {
+            even += widen(pair[0]);
+            odd += widen(pair[1]);
+        }
     }
+    for word in words {
+        even += widen(*word);
+    }
+    let total = even + odd;
     super::add_with_carry(total as u64, (total >> 64) as u64)
 }
 
-/// Fewer than eight bytes as the native-order word that they would be if zeros followed.
+/// As [`sum`], copying `src` to `dst` on the way. Both are of one length.
+#[inline]
+pub(super) fn copy_and_sum(src: &[u8], dst: &mut [u8]) -> u64 {
+    // Short enough to be in the first-level cache when it is read again.
+    dst.copy_from_slice(src);
+    sum(src)
+}
+
 #[inline(always)]
-fn last(tail: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    for (to, from) in word.iter_mut().zip(tail) {
-        *to = *from;
+fn widen(word: [u8; 8]) -> u128 {
+    u64::from_ne_bytes(word).into()
+}
+
+/// Fewer than eight bytes, as words of falling size: each begins at an even offset, so they add up.
+#[inline(always)]
+fn last(mut tail: &[u8]) -> u128 {
+    let mut total = 0;
+    if let Some((four, rest)) = tail.split_first_chunk::<4>() {
+        total += u128::from(u32::from_ne_bytes(*four));
+        tail = rest;
     }
-    u64::from_ne_bytes(word)
+    if let Some((two, rest)) = tail.split_first_chunk::<2>() {
+        total += u128::from(u16::from_ne_bytes(*two));
+        tail = rest;
+    }
+    if let Some(&byte) = tail.first() {
+        total += u128::from(u16::from_ne_bytes([byte, 0]));
+    }
+    total
 }
