@@ -6,8 +6,8 @@
 //! sockets that applications use.
 //!
 //! A worker shares nothing on its data path. What has to cross a thread does so over single-producer,
-//! single-consumer rings: bytes between a socket and its connection ([`ring`]), packets that arrived on a
-//! worker which does not own their flow.
+//! single-consumer rings: bytes between a socket and its connection (`ring`), packets that arrived on a
+//! worker which does not own their flow (`handoff`).
 
 #[allow(dead_code)]
 mod flow_table;

@@ -242,7 +242,7 @@ impl NeighborCache {
         }
     }
 
-    /// Forgets everything that was not configured: the link went down.
+    /// Forgets everything that was not configured: the link went down. The caller drops all that waits.
     pub(crate) fn clear(&mut self) {
         self.entries.retain(|_, entry| matches!(entry.state, State::Kernel { permanent: true, .. }));
         self.due.clear();

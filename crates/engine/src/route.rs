@@ -204,9 +204,13 @@ impl RouteTable {
         }
     }
 
-    /// The way to `dst`: none without a route or an address to send from, nor to groups and broadcast.
+    /// The way to `dst`: none without a route or an address to send from, nor to groups and broadcast, nor to
+    /// ourselves, who cannot be reached over the wire.
     pub(crate) fn lookup(&self, dst: IpAddr) -> Option<Route> {
         if dst.is_multicast() || dst.is_unspecified() || dst.is_loopback() || self.is_broadcast(dst) {
+            return None;
+        }
+        if self.is_local(dst) {
             return None;
         }
         if is_link_local(dst) && dst.is_ipv6() {

@@ -1,0 +1,84 @@
+//! A flow: one TCP connection at its place in a worker, with the way its packets take and the application it
+//! belongs to.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bypath_tcp::Connection;
+
+use crate::flow_table::FlowKey;
+use crate::ring::{ByteConsumer, ByteProducer};
+use crate::service::Service;
+use crate::socket::listener::ListenerShared;
+use crate::socket::shared::SocketShared;
+use crate::source::SendQueue;
+use crate::template::Template;
+
+/// Whether the link address that a flow sends to is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// In the template.
+    Ready,
+    /// Being asked for: nothing is sent meanwhile.
+    Waiting,
+}
+
+/// Who reads and writes the stream.
+pub(crate) enum App {
+    /// A passive connection whose handshake is not complete.
+    Pending(Arc<ListenerShared>),
+    /// A socket on another thread, or of a stack driven by hand.
+    Socket(SocketEnd),
+    /// The worker's own service.
+    Service(Box<ServiceEnd>),
+}
+
+/// The connection's ends of a socket's rings.
+pub(crate) struct SocketEnd {
+    pub(crate) incoming: ByteProducer,
+    pub(crate) outgoing: ByteConsumer,
+    pub(crate) shared: Arc<SocketShared>,
+    /// Something was read or written since the socket was last told.
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+}
+
+/// What a service's connection keeps.
+pub(crate) struct ServiceEnd {
+    pub(crate) queue: SendQueue,
+    /// Bytes ahead of their turn, while there are any.
+    pub(crate) reassembly: Option<(ByteProducer, ByteConsumer)>,
+}
+
+/// One connection of a worker.
+pub(crate) struct Flow {
+    pub(crate) conn: Connection,
+    pub(crate) app: App,
+    pub(crate) key: FlowKey,
+    pub(crate) link: Link,
+    /// In the list of flows to be looked at after the batch.
+    pub(crate) dirty: bool,
+    /// Queue of the device on which the peer's packets come.
+    pub(crate) queue: u16,
+    /// IPv4 identification of the next packet.
+    pub(crate) ip_id: u16,
+    /// When the timer wheel will fire; `u64::MAX`: not filed.
+    pub(crate) timer_at: u64,
+    pub(crate) next_hop: IpAddr,
+    pub(crate) template: Template,
+    /// Retransmissions already added to the stack's counters.
+    pub(crate) counted_retrans: u64,
+}
+
+impl Flow {
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.key.local()
+    }
+
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.key.remote()
+    }
+}
+
+/// What the stack needs of a service, when its type is erased.
+pub(crate) type BoxedService = Box<dyn Service>;

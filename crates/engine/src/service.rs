@@ -1,0 +1,128 @@
+//! Applications that run on the worker itself, to completion: they see received bytes where the device put
+//! them, and give sources to send from.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bypath_tcp::{CloseReason, Connection, Instant, State};
+
+use crate::slab::FlowId;
+use crate::source::{SendQueue, SendSource};
+
+/// Names a connection of a worker, for as long as it lives; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    pub(crate) fn of(id: FlowId) -> Self {
+        Self(u64::from(id.generation) << 32 | u64::from(id.index))
+    }
+}
+
+/// An application on a worker. Every worker has its own, so it needs no locks; it must not block.
+pub trait Service: Send {
+    /// A connection to the service's port is open.
+    fn on_open(&mut self, connection: &mut ServiceConnection<'_>) {
+        let _ = connection;
+    }
+
+    /// The next bytes of a connection, in order. They are gone when this returns.
+    fn on_data(&mut self, connection: &mut ServiceConnection<'_>, data: &[u8]);
+
+    /// The peer has acknowledged more of what was sent: there is room to write again.
+    fn on_acknowledged(&mut self, connection: &mut ServiceConnection<'_>) {
+        let _ = connection;
+    }
+
+    /// The peer sends no more. Closes this direction too, unless overridden.
+    fn on_peer_closed(&mut self, connection: &mut ServiceConnection<'_>) {
+        connection.close();
+    }
+
+    /// The connection is gone.
+    fn on_closed(&mut self, id: ConnectionId, reason: CloseReason) {
+        let _ = (id, reason);
+    }
+}
+
+/// No service.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NoService;
+
+impl Service for NoService {
+    fn on_data(&mut self, connection: &mut ServiceConnection<'_>, _data: &[u8]) {
+        connection.close();
+    }
+}
+
+/// A connection in the hands of its service.
+#[derive(Debug)]
+pub struct ServiceConnection<'a> {
+    pub(crate) id: FlowId,
+    pub(crate) conn: &'a mut Connection,
+    pub(crate) queue: &'a mut SendQueue,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) now: Instant,
+    pub(crate) abort: &'a mut bool,
+}
+
+impl ServiceConnection<'_> {
+    /// Its name.
+    pub fn id(&self) -> ConnectionId {
+        ConnectionId::of(self.id)
+    }
+
+    /// Our address and port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The peer's.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// Time on the worker's clock.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Where it is in its life.
+    pub fn state(&self) -> State {
+        self.conn.state()
+    }
+
+    /// Copies bytes to be sent; as many as there is room for, which is returned.
+    pub fn write(&mut self, bytes: &[u8]) -> usize {
+        let n = self.queue.write(bytes);
+        self.conn.set_queued(self.queue.end());
+        n
+    }
+
+    /// Bytes that [`ServiceConnection::write`] would take now.
+    pub fn room(&mut self) -> usize {
+        self.queue.room()
+    }
+
+    /// Sends all of `source`, without copying it before the segments are built.
+    pub fn send(&mut self, source: Arc<dyn SendSource>) {
+        self.queue.push(source);
+        self.conn.set_queued(self.queue.end());
+    }
+
+    /// Bytes given and not acknowledged yet.
+    pub fn outstanding(&self) -> u64 {
+        self.conn.queued() - self.conn.acknowledged()
+    }
+
+    /// No more will be sent.
+    pub fn close(&mut self) {
+        self.conn.close(self.now);
+    }
+
+    /// Resets the connection.
+    pub fn abort(&mut self) {
+        *self.abort = true;
+    }
+}

@@ -1,0 +1,208 @@
+//! Where the bytes that a connection sends come from. They are read when a segment is built, and read again
+//! when it must be sent once more, so that a file or a pattern needs no buffer of its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::ring::{ByteConsumer, ByteProducer, byte_ring};
+
+/// Bytes that can be read at any offset, any number of times, always the same.
+pub trait SendSource: Send + Sync {
+    /// How many there are.
+    fn len(&self) -> u64;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes from `offset` on, at least one and at most as many as lie together in memory. `offset` is
+    /// below [`SendSource::len`].
+    fn bytes_at(&self, offset: u64) -> &[u8];
+}
+
+impl SendSource for Vec<u8> {
+    fn len(&self) -> u64 {
+        self.as_slice().len() as u64
+    }
+    fn bytes_at(&self, offset: u64) -> &[u8] {
+        usize::try_from(offset).ok().and_then(|at| self.get(at..)).unwrap_or_default()
+    }
+}
+
+impl SendSource for &'static [u8] {
+    fn len(&self) -> u64 {
+        <[u8]>::len(self) as u64
+    }
+    fn bytes_at(&self, offset: u64) -> &[u8] {
+        usize::try_from(offset).ok().and_then(|at| self.get(at..)).unwrap_or_default()
+    }
+}
+
+/// One stretch of an outgoing stream.
+enum Piece {
+    /// Copied into the ring.
+    Copied,
+    /// Read from the source, from its start.
+    Source(Arc<dyn SendSource>),
+}
+
+struct Stretch {
+    /// Where it begins in the stream, and how long it is.
+    start: u64,
+    len: u64,
+    /// For a copied one: where it begins in the ring.
+    ring_at: u64,
+    piece: Piece,
+}
+
+/// The outgoing stream of a connection that a service on the worker writes: copied bytes and sources, in the
+/// order they were given.
+pub(crate) struct SendQueue {
+    stretches: VecDeque<Stretch>,
+    end: u64,
+    ring: Option<(ByteProducer, ByteConsumer)>,
+    ring_size: usize,
+}
+
+impl std::fmt::Debug for SendQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SendQueue")
+            .field("stretches", &self.stretches.len())
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SendQueue {
+    pub(crate) fn new(ring_size: usize) -> Self {
+        Self { stretches: VecDeque::with_capacity(4), end: 0, ring: None, ring_size }
+    }
+
+    /// Where the stream ends so far.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Copies as much of `bytes` as there is room for.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
+        let size = self.ring_size;
+        let (producer, _) = self.ring.get_or_insert_with(|| byte_ring(size));
+        let ring_at = producer.tail();
+        let n = producer.write(bytes);
+        if n == 0 {
+            return 0;
+        }
+        match self.stretches.back_mut() {
+            Some(last) if matches!(last.piece, Piece::Copied) => last.len += n as u64,
+            _ => self.stretches.push_back(Stretch {
+                start: self.end,
+                len: n as u64,
+                ring_at,
+                piece: Piece::Copied,
+            }),
+        }
+        self.end += n as u64;
+        n
+    }
+
+    /// Bytes that [`SendQueue::write`] would take now.
+    pub(crate) fn room(&mut self) -> usize {
+        match &mut self.ring {
+            Some((producer, _)) => producer.free(),
+            None => self.ring_size,
+        }
+    }
+
+    pub(crate) fn push(&mut self, source: Arc<dyn SendSource>) {
+        let len = source.len();
+        if len > 0 {
+            self.stretches.push_back(Stretch {
+                start: self.end,
+                len,
+                ring_at: 0,
+                piece: Piece::Source(source),
+            });
+            self.end += len;
+        }
+    }
+
+    /// Calls `take` with the `len` bytes from stream offset `at`, piece by piece.
+    pub(crate) fn read(&self, at: u64, len: usize, mut take: impl FnMut(&[u8])) {
+        let mut at = at;
+        let mut left = len as u64;
+        for stretch in &self.stretches {
+            if left == 0 {
+                return;
+            }
+            let end = stretch.start + stretch.len;
+            while left > 0 && at >= stretch.start && at < end {
+                let here = at - stretch.start;
+                let most = left.min(end - at) as usize;
+                let taken = match &stretch.piece {
+                    Piece::Copied => {
+                        let Some((_, consumer)) = &self.ring else { return };
+                        let (a, b) = consumer.peek_at(stretch.ring_at + here, most);
+                        take(a);
+                        if !b.is_empty() {
+                            take(b);
+                        }
+                        a.len() + b.len()
+                    }
+                    Piece::Source(source) => {
+                        let bytes = source.bytes_at(here);
+                        let bytes = &bytes[..bytes.len().min(most)];
+                        take(bytes);
+                        bytes.len()
+                    }
+                };
+                if taken == 0 {
+                    return;
+                }
+                at += taken as u64;
+                left -= taken as u64;
+            }
+        }
+    }
+
+    /// Everything before `acknowledged` is not needed any more.
+    pub(crate) fn release(&mut self, acknowledged: u64) {
+        while let Some(first) = self.stretches.front_mut() {
+            let done = acknowledged.saturating_sub(first.start).min(first.len);
+            if let (Piece::Copied, Some((_, consumer))) = (&first.piece, &mut self.ring) {
+                consumer.consume((first.ring_at + done).saturating_sub(consumer.head()) as usize);
+            }
+            if done < first.len {
+                return;
+            }
+            self.stretches.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(q: &SendQueue, at: u64, len: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        q.read(at, len, |b| out.extend_from_slice(b));
+        out
+    }
+
+    #[test]
+    fn copied_bytes_and_sources_make_one_stream_that_can_be_read_again() {
+        let mut q = SendQueue::new(1 << 12);
+        q.write(b"head ");
+        q.push(Arc::new(b"source".to_vec()));
+        q.write(b" tail");
+        assert_eq!(all(&q, 0, 100), b"head source tail");
+        assert_eq!(all(&q, 3, 5), b"d sou");
+        q.release(7);
+        assert_eq!(all(&q, 7, 100), b"urce tail");
+        assert_eq!(all(&q, 7, 100), b"urce tail");
+        q.release(16);
+        assert_eq!(q.room(), 1 << 12);
+        assert_eq!(all(&q, 16, 10), b"");
+    }
+}

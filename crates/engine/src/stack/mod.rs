@@ -1,0 +1,183 @@
+//! The stack of one worker: flows, timers, neighbours, routes and sockets, without a device, a clock or a
+//! thread. A worker feeds it from its device, a simulator or a test by hand.
+//!
+//! A round: [`Stack::input`] for every packet of a batch, [`Stack::advance`] for the timers, then
+//! [`Stack::flush`] sends what became of it, once for each flow that was touched.
+
+mod icmp;
+mod ingress;
+mod link;
+mod sockets;
+mod tcp;
+mod transmit;
+mod udp;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bypath_tcp::{Config, Instant, IsnGenerator};
+use bypath_wire::ethernet::MacAddr;
+
+use crate::counters::Counters;
+use crate::flow::{BoxedService, Flow};
+use crate::flow_table::{FlowHasher, FlowKey, FlowTable};
+use crate::neighbor::NeighborCache;
+use crate::ring::{ByteConsumer, ByteProducer, byte_ring};
+use crate::route::RouteTable;
+use crate::slab::{FlowId, Slab};
+use crate::socket::listener::ListenerShared;
+use crate::socket::shared::WorkerPort;
+use crate::socket::udp::UdpShared;
+use crate::template::Medium;
+use crate::timer_wheel::TimerWheel;
+
+/// Timer wheel granularity: 32.8 µs.
+const TICK_NS: u64 = 1 << 15;
+/// Answers to packets that belong to no flow, resets and ICMP errors together, in a second.
+const ANSWERS_PER_SECOND: u32 = 1_000;
+
+/// What a stack is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct StackConfig {
+    pub(crate) medium: Medium,
+    pub(crate) mac: MacAddr,
+    /// Largest IP packet, bytes.
+    pub(crate) mtu: u32,
+    /// The addresses are shared with the kernel: it answers ARP and NDP, and knows the neighbours.
+    pub(crate) kernel_neighbors: bool,
+    pub(crate) max_flows: usize,
+    pub(crate) tcp: Config,
+    /// Bytes a socket can have written and not yet acknowledged.
+    pub(crate) send_buffer: usize,
+    /// Secret numbers: sequence numbers, hashes, the neighbour table.
+    pub(crate) seeds: [u64; 4],
+    /// Rings for data out of order, for the connections of a service: how many at once.
+    pub(crate) reassembly_rings: usize,
+}
+
+/// What the control plane has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StackEvent {
+    /// A flow is gone; its port may be given back.
+    FlowClosed(FlowKey),
+    /// The kernel should find this neighbour.
+    NeedNeighbor(IpAddr),
+}
+
+/// A datagram that waits for its neighbour.
+struct WaitingDatagram {
+    local: SocketAddr,
+    remote: SocketAddr,
+    payload: Vec<u8>,
+}
+
+/// See the module.
+pub(crate) struct Stack {
+    pub(crate) config: StackConfig,
+    pub(crate) routes: RouteTable,
+    pub(crate) neighbors: NeighborCache,
+    flows: Slab<Flow>,
+    table: FlowTable,
+    wheel: TimerWheel,
+    isn: IsnGenerator,
+    /// By address and port; the unspecified address stands for all.
+    listeners: HashMap<SocketAddr, Arc<ListenerShared>>,
+    udp: HashMap<SocketAddr, Arc<UdpShared>>,
+    /// Flows whose first packet, and datagrams that, wait for a link address.
+    waiting_flows: HashMap<IpAddr, Vec<FlowId>>,
+    waiting_datagrams: VecDeque<(IpAddr, WaitingDatagram)>,
+    dirty: Vec<u32>,
+    /// Flows with more to send than the device had room for.
+    blocked: Vec<u32>,
+    spare_rings: Vec<(ByteProducer, ByteConsumer)>,
+    pub(crate) port: Arc<WorkerPort>,
+    pub(crate) counters: Counters,
+    pub(crate) events: VecDeque<StackEvent>,
+    service: BoxedService,
+    service_ports: Vec<u16>,
+    answers: (u64, u32),
+    datagram_id: u16,
+}
+
+impl Stack {
+    pub(crate) fn new(config: StackConfig, port: Arc<WorkerPort>, service: BoxedService) -> Self {
+        let seeds = config.seeds;
+        Self {
+            routes: RouteTable::new(),
+            neighbors: NeighborCache::new(4096, seeds[3]),
+            flows: Slab::with_capacity(config.max_flows),
+            table: FlowTable::with_capacity(config.max_flows, FlowHasher::with_seeds(seeds)),
+            wheel: TimerWheel::with_capacity(config.max_flows, TICK_NS),
+            isn: IsnGenerator::new((seeds[0] ^ seeds[2], seeds[1] ^ seeds[3])),
+            listeners: HashMap::new(),
+            udp: HashMap::new(),
+            waiting_flows: HashMap::new(),
+            waiting_datagrams: VecDeque::new(),
+            dirty: Vec::with_capacity(1024),
+            blocked: Vec::with_capacity(1024),
+            spare_rings: (0..config.reassembly_rings)
+                .map(|_| byte_ring(config.tcp.receive_buffer as usize))
+                .collect(),
+            port,
+            counters: Counters::default(),
+            events: VecDeque::with_capacity(1024),
+            service,
+            service_ports: Vec::new(),
+            answers: (0, 0),
+            datagram_id: seeds[2] as u16,
+            config,
+        }
+    }
+
+    /// Connections to `port`, at any of our addresses, belong to the service.
+    pub(crate) fn serve(&mut self, port: u16) {
+        self.service_ports.push(port);
+    }
+
+    /// Flows in any state.
+    pub(crate) fn flow_count(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Whether a flow with this key is here.
+    pub(crate) fn owns(&self, key: &FlowKey) -> bool {
+        self.table.find(key).is_some()
+    }
+
+    /// The next moment at which [`Stack::advance`] has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let flows = self.wheel.next_deadline();
+        let neighbors = self.neighbors.next_deadline();
+        match (flows, neighbors) {
+            (Some(a), Some(b)) => Some(Instant::from_nanos(a.min(b))),
+            (a, b) => a.or(b).map(Instant::from_nanos),
+        }
+    }
+
+    /// Whether one more answer to a stranger may go out this second.
+    fn may_answer(&mut self, now: Instant) -> bool {
+        let second = now.as_nanos() / 1_000_000_000;
+        if self.answers.0 != second {
+            self.answers = (second, 0);
+        }
+        self.answers.1 += 1;
+        self.answers.1 <= ANSWERS_PER_SECOND
+    }
+
+    fn mark_dirty(&mut self, index: u32) {
+        if let Some(flow) = self.flows.at_mut(index)
+            && !flow.dirty
+        {
+            flow.dirty = true;
+            self.dirty.push(index);
+        }
+    }
+
+    /// Payload and options of a full segment to a peer of this family, by the interface's MTU and the route's.
+    fn mss_for(&self, remote: IpAddr, route_mtu: Option<u32>) -> u16 {
+        let mtu = route_mtu.map_or(self.config.mtu, |m| m.min(self.config.mtu));
+        let headers = if remote.is_ipv4() { 40 } else { 60 };
+        u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX)
+    }
+}
