@@ -181,3 +181,12 @@ impl Stack {
         u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX)
     }
 }
+
+/// The same port at any address of the family.
+pub(crate) fn any_of(local: SocketAddr) -> SocketAddr {
+    let ip = match local.ip() {
+        IpAddr::V4(_) => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(ip, local.port())
+}

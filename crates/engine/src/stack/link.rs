@@ -1,0 +1,232 @@
+//! Link addresses: ARP and Neighbor Discovery answered and asked, and what waits for an answer.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use bypath_tcp::{Events, Instant};
+use bypath_wire::arp::{self, ArpPacket};
+use bypath_wire::ethernet::{EtherType, EthernetHeader, MacAddr};
+use bypath_wire::icmpv6::Icmpv6;
+use bypath_wire::ip::protocol;
+use bypath_wire::ndp::Ndp;
+
+use super::{Stack, StackEvent};
+use crate::counters::Cause;
+use crate::flow::Link;
+use crate::neighbor::discovery::{self, NdpMessage, Question};
+use crate::neighbor::{NeighborEvent, Resolution};
+use crate::packet::Egress;
+use crate::template::{Medium, Template};
+
+/// Datagrams that wait for link addresses, at most; more push out the oldest.
+const MAX_WAITING_DATAGRAMS: usize = 64;
+
+/// Bytes of an Ethernet frame without its check sequence.
+const MIN_FRAME: usize = 60;
+
+/// What stands in for the link address where there is no link layer.
+const NO_LINK: MacAddr = MacAddr::UNSPECIFIED;
+
+impl Stack {
+    /// The link address of `next_hop`; asks for it if it is not known.
+    pub(super) fn resolve(&mut self, now: Instant, next_hop: IpAddr) -> Resolution {
+        if self.config.medium == Medium::Ip {
+            return Resolution::Known(NO_LINK);
+        }
+        let answer = self.neighbors.resolve(now.as_nanos(), next_hop);
+        if answer == Resolution::Pending && self.config.kernel_neighbors {
+            let event = StackEvent::NeedNeighbor(next_hop);
+            if !self.events.contains(&event) {
+                self.events.push_back(event);
+            }
+        }
+        answer
+    }
+
+    pub(super) fn on_arp<E: Egress>(&mut self, now: Instant, packet: &ArpPacket, egress: &mut E) {
+        let routes = &self.routes;
+        let outcome = discovery::handle_arp(
+            &mut self.neighbors,
+            now.as_nanos(),
+            packet,
+            self.config.mac,
+            |ip| routes.is_local(IpAddr::V4(ip)),
+        );
+        if let Some(reply) = outcome.reply {
+            self.send_arp(&reply, reply.target_mac, egress);
+        }
+        if let Some(ip) = outcome.resolved {
+            self.neighbor_resolved(now, IpAddr::V4(ip), egress);
+        }
+    }
+
+    pub(super) fn on_ndp<E: Egress>(
+        &mut self,
+        now: Instant,
+        (src, dst, hop_limit): (Ipv6Addr, Ipv6Addr, u8),
+        message: &Ndp,
+        egress: &mut E,
+    ) {
+        let routes = &self.routes;
+        let outcome = discovery::handle_ndp(
+            &mut self.neighbors,
+            now.as_nanos(),
+            (src, dst, hop_limit),
+            message,
+            self.config.mac,
+            |ip| routes.is_local(IpAddr::V6(ip)),
+        );
+        if outcome.invalid {
+            self.counters.count(Cause::Malformed);
+        }
+        if let Some(reply) = outcome.reply {
+            self.send_ndp(&reply, egress);
+        }
+        if let Some(ip) = outcome.resolved {
+            self.neighbor_resolved(now, IpAddr::V6(ip), egress);
+        }
+    }
+
+    fn send_arp<E: Egress>(&mut self, packet: &ArpPacket, dst: MacAddr, egress: &mut E) {
+        let header = EthernetHeader {
+            dst,
+            src: self.config.mac,
+            ethertype: EtherType::ARP,
+            ..EthernetHeader::default()
+        };
+        let sent = egress.send(MIN_FRAME, 0, |out| {
+            out.head.fill(0);
+            let n = header.emit(out.head);
+            if let Some(rest) = out.head.get_mut(n..n + arp::PACKET_LEN) {
+                packet.emit(rest);
+            }
+        });
+        if !sent {
+            self.counters.count(Cause::NoRoom);
+        }
+    }
+
+    fn send_ndp<E: Egress>(&mut self, ndp: &NdpMessage, egress: &mut E) {
+        let message = Icmpv6::Ndp(ndp.message.clone());
+        let mut template = Template::new(
+            self.config.medium,
+            protocol::ICMPV6,
+            IpAddr::V6(ndp.src),
+            IpAddr::V6(ndp.dst),
+        );
+        template.set_link(self.config.mac, ndp.dst_mac);
+        template.set_hop_limit(255);
+        let len = message.encoded_len();
+        let sent = egress.send(template.len() + len, 0, |out| {
+            template.write(out.head, len, 0);
+            if let Some(rest) = out.head.get_mut(template.len()..) {
+                message.emit(ndp.src, ndp.dst, rest);
+            }
+        });
+        if !sent {
+            self.counters.count(Cause::NoRoom);
+        }
+    }
+
+    /// Asks what is to be asked now, and gives up what was asked in vain.
+    pub(super) fn poll_neighbors<E: Egress>(&mut self, now: Instant, egress: &mut E) {
+        let due = self.neighbors.next_deadline().is_some_and(|at| at <= now.as_nanos());
+        if !due {
+            return;
+        }
+        let mut found = Vec::new();
+        self.neighbors.poll(now.as_nanos(), &mut |event| found.push(event));
+        for event in found {
+            match event {
+                NeighborEvent::Ask { target, .. } if self.config.kernel_neighbors => {
+                    self.events.push_back(StackEvent::NeedNeighbor(target));
+                }
+                NeighborEvent::Ask { target, unicast } => {
+                    let Some(route) = self.routes.lookup(target) else { continue };
+                    match discovery::question(self.config.mac, route.source, target, unicast) {
+                        Some(Question::Arp { dst_mac, packet }) => self.send_arp(&packet, dst_mac, egress),
+                        Some(Question::Ndp(message)) => self.send_ndp(&message, egress),
+                        None => {}
+                    }
+                }
+                NeighborEvent::Unreachable(ip) => self.neighbor_failed(now, ip),
+            }
+        }
+    }
+
+    /// The kernel has told of a neighbour.
+    pub(crate) fn learn_from_kernel<E: Egress>(
+        &mut self,
+        now: Instant,
+        ip: IpAddr,
+        mac: MacAddr,
+        permanent: bool,
+        egress: &mut E,
+    ) {
+        self.neighbors.learn_from_kernel(now.as_nanos(), ip, mac, permanent);
+        self.neighbor_resolved(now, ip, egress);
+    }
+
+    /// The kernel has given up on a neighbour.
+    pub(crate) fn neighbor_gone(&mut self, now: Instant, ip: IpAddr) {
+        if self.neighbors.forget(ip) {
+            self.neighbor_failed(now, ip);
+        }
+    }
+
+    /// What waited for `ip` goes out. Flows that were sending to an older address of it are moved too.
+    fn neighbor_resolved<E: Egress>(&mut self, now: Instant, ip: IpAddr, egress: &mut E) {
+        let Resolution::Known(mac) = self.neighbors.resolve(now.as_nanos(), ip) else { return };
+        for id in self.waiting_flows.remove(&ip).unwrap_or_default() {
+            if let Some(flow) = self.flows.get_mut(id) {
+                flow.template.set_link(self.config.mac, mac);
+                flow.link = Link::Ready;
+                self.mark_dirty(id.index);
+            }
+        }
+        let mut kept = std::collections::VecDeque::new();
+        for (next_hop, datagram) in std::mem::take(&mut self.waiting_datagrams) {
+            if next_hop == ip {
+                self.emit_datagram(mac, datagram.local, datagram.remote, &datagram.payload, egress);
+            } else {
+                kept.push_back((next_hop, datagram));
+            }
+        }
+        self.waiting_datagrams = kept;
+    }
+
+    fn neighbor_failed(&mut self, now: Instant, ip: IpAddr) {
+        for id in self.waiting_flows.remove(&ip).unwrap_or_default() {
+            let Some(flow) = self.flows.get_mut(id) else { continue };
+            self.counters.count(Cause::Unreachable);
+            let seq = flow.conn.snd_nxt();
+            if flow.conn.on_unreachable(seq, true) {
+                let mut events = Events::none();
+                events.insert(Events::CLOSED);
+                self.after_connection(now, id.index, events);
+            } else {
+                flow.link = Link::Ready;
+            }
+        }
+        let before = self.waiting_datagrams.len();
+        self.waiting_datagrams.retain(|(next_hop, _)| *next_hop != ip);
+        for _ in self.waiting_datagrams.len()..before {
+            self.counters.count(Cause::Unreachable);
+        }
+    }
+
+    /// Keeps a datagram until the link address of `next_hop` is known.
+    pub(super) fn keep_datagram(
+        &mut self,
+        next_hop: IpAddr,
+        local: std::net::SocketAddr,
+        remote: std::net::SocketAddr,
+        payload: &[u8],
+    ) {
+        if self.waiting_datagrams.len() >= MAX_WAITING_DATAGRAMS {
+            self.waiting_datagrams.pop_front();
+            self.counters.count(Cause::Unreachable);
+        }
+        let waiting = super::WaitingDatagram { local, remote, payload: payload.to_vec() };
+        self.waiting_datagrams.push_back((next_hop, waiting));
+    }
+}
