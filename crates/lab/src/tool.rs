@@ -36,6 +36,7 @@ fn package_of(tool: &str) -> &'static str {
         "dnsmasq" => "dnsmasq-base",
         "curl" => "curl",
         "tcpdump" => "tcpdump",
+        "openssl" => "openssl",
         "tshark" => "tshark",
         _ => "coreutils",
     }

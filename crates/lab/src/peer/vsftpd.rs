@@ -1,8 +1,8 @@
 //! vsftpd serving a directory to anonymous users and, when asked for, to one user with a password.
 //!
 //! `ip netns exec` gives the program a mount namespace of its own. In there the directory is bound to
-//! where the server may read it once it has given up root, and a PAM service that knows the one
-//! password hides the machine's own. The machine's users and files are not touched.
+//! where the server may read it once it has given up root, and users and a PAM service of its own
+//! hide the machine's. The machine's users and files are not touched.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -63,41 +63,48 @@ impl VsftpdBuilder {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755))
                 .doing(|| format!("opening up {}", path.display()))?;
         }
-        let pam = self.write_pam(&dir)?;
+        let mut mounts = vec![(absolute(&self.root)?, root.display().to_string())];
+        mounts.extend(self.write_user(&dir)?.into_iter().map(|(file, place)| (file, place.to_owned())));
         let config = dir.join("vsftpd.conf");
         write(&config, &self.config(&dir))?;
 
         // vsftpd says what is wrong with its configuration on file descriptor 0, as if to a client.
-        let script = "mount --bind \"$1\" \"$2\" && { [ -z \"$3\" ] || mount --bind \"$3\" /etc/pam.d/vsftpd; } \
-                      && exec \"$5\" \"$4\" 0>&1";
+        let script = "set -e; program=$1 config=$2; shift 2; \
+                      while [ $# -gt 0 ]; do mount --bind \"$1\" \"$2\"; shift 2; done; \
+                      exec \"$program\" \"$config\" 0>&1";
         let mut command = host.command("sh")?;
-        command.args(["-c", script, "sh"]).arg(absolute(&self.root)?).arg(&root);
-        command.arg(pam.unwrap_or_default()).arg(&config).arg(program);
+        command.args(["-c", script, "sh"]).arg(program).arg(&config);
+        for (what, place) in &mounts {
+            command.arg(what).arg(place);
+        }
         let mut process = Process::start(host, "vsftpd", &mut command)?;
         process.wait_listening(Transport::Tcp, self.port)?;
         Ok(Vsftpd { process, dir, port: self.port })
     }
 
-    /// A PAM service that asks a script, which reads the password from its standard input.
-    fn write_pam(&self, dir: &Path) -> Result<Option<PathBuf>> {
-        let Some((user, password)) = &self.user else { return Ok(None) };
-        let (script, service, expected) = (dir.join("check"), dir.join("pam"), dir.join("password"));
-        write(&expected, &format!("{user}\n{password}\n"))?;
-        let lines = format!(
-            "#!/bin/sh\ngiven=$(tr -d '\\000')\n{{ read -r user; read -r password; }} < '{}'\n\
-             [ \"$PAM_USER\" = \"$user\" ] && [ \"$given\" = \"$password\" ]\n",
-            expected.display()
-        );
-        write(&script, &lines)?;
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
-            .doing(|| "marking a script as a program".into())?;
-        let lines = format!(
-            "auth required pam_exec.so quiet expose_authtok {}\naccount required pam_permit.so\n\
-             session required pam_permit.so\n",
-            script.display()
-        );
-        write(&service, &lines)?;
-        Ok(Some(service))
+    /// What hides the machine's users from the server: users and a PAM service with one user more.
+    fn write_user(&self, dir: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
+        let Some((user, password)) = &self.user else { return Ok(Vec::new()) };
+        let hash = tool::run("openssl", &["passwd", "-6", password])?;
+        let users = fs::read_to_string("/etc/passwd").doing(|| "reading /etc/passwd".into())?;
+        let files = [
+            ("passwd", "/etc/passwd", format!("{users}{user}:x:65533:65533::/:/bin/sh\n")),
+            ("shadow", "/etc/shadow", format!("{user}:{}:::::::\n", hash.trim())),
+            (
+                "pam",
+                "/etc/pam.d/vsftpd",
+                "auth required pam_unix.so nodelay\naccount required pam_permit.so\n\
+                 session required pam_permit.so\n"
+                    .to_owned(),
+            ),
+        ];
+        let mut mounts = Vec::new();
+        for (name, place, text) in files {
+            let file = dir.join(name);
+            write(&file, &text)?;
+            mounts.push((file, place));
+        }
+        Ok(mounts)
     }
 
     fn config(&self, dir: &Path) -> String {
