@@ -1,2 +1,62 @@
-//! The `bypath` command.
-fn main() {}
+//! The `bypath` command: arguments in, text or JSON out. What it does is done by the crates below it.
+
+mod engine_args;
+mod file_sink;
+mod get;
+mod output;
+mod progress;
+mod stack;
+mod transfer;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A TCP/IP engine that takes the by-path around the kernel.
+#[derive(Debug, Parser)]
+#[command(name = "bypath", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetch files by HTTP and FTP.
+    ///
+    /// Options are named as in curl where curl has them, and exit codes are curl's. Two of curl's defaults
+    /// differ: HTTP errors fail, as with curl -f, and redirects are followed, as with curl -L.
+    Get(Box<get::GetArgs>),
+}
+
+fn main() -> ExitCode {
+    start_log();
+    let args: Vec<OsString> = std::env::args_os().collect();
+    match Cli::try_parse_from(&args) {
+        Ok(Cli { command: Command::Get(get) }) => get::run(&get),
+        Err(error) => refuse(&error, &args),
+    }
+}
+
+/// Diagnostics go to stderr, as much of them as BYPATH_LOG asks for ("debug", "bypath_apps=trace" …).
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("BYPATH_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// Help and version are printed and fine; anything else is a usage error, exit code 2 as in curl. Whoever
+/// asked for JSON gets it for these as well.
+fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let wants_json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+    if error.use_stderr() && wants_json {
+        let text = error.render().to_string();
+        let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+        output::print(&[output::Record::refused(None, output::USAGE, text)]);
+        return ExitCode::from(output::USAGE);
+    }
+    // A closed stdout or stderr leaves nobody to tell.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { output::USAGE } else { 0 })
+}
