@@ -43,9 +43,24 @@ impl Connection {
         acked
     }
 
-    fn sample_rtt(&mut self, now: Instant, progress: &Progress) {
-        if let Some(sent_at) = progress.rtt_sent_at {
-            self.cold.rtt.sample(now.nanos_since(sent_at));
+    /// A sample from what was sent once (Karn's algorithm). `false`: there was none, and the timeout stays as
+    /// far backed off as it is (RFC 6298 section 5, the note on 5.5).
+    fn sample_rtt(&mut self, now: Instant, progress: &Progress) -> bool {
+        let Some(sent_at) = progress.rtt_sent_at else { return false };
+        self.cold.rtt.sample(now.nanos_since(sent_at));
+        self.hot.rto_ns = self.cold.rtt.rto_ns();
+        true
+    }
+
+    /// Of what was sent twice, the echoed timestamp may say that the second sending was the one answered
+    /// (RFC 7323 section 4). If it was the first, its acknowledgement may as well have been lost and sent
+    /// again: that tells nothing.
+    fn sample_echo(&mut self, now: Instant, segment: &Segment<'_>, progress: &Progress) {
+        let (Some(delivered), Some(ts)) = (&progress.delivered, segment.options.timestamps) else { return };
+        let since_sent = ts.echo.wrapping_sub(self.timestamps(delivered.sent_at).value) as i32;
+        let until_now = self.timestamps(now).value.wrapping_sub(ts.echo) as i32;
+        if self.hot.bits.has(Bits::TIMESTAMPS) && since_sent >= 0 && until_now >= 0 {
+            self.cold.rtt.sample(now.nanos_since(delivered.sent_at));
             self.hot.rto_ns = self.cold.rtt.rto_ns();
         }
     }
@@ -107,10 +122,8 @@ impl Connection {
         if duplicate {
             self.cold.stats.dup_acks_in += 1;
         }
-        self.sample_rtt(now, &progress);
-        if is_new {
-            self.cold.rtt.reset_backoff();
-            self.hot.rto_ns = self.cold.rtt.rto_ns();
+        if !self.sample_rtt(now, &progress) && is_new {
+            self.sample_echo(now, segment, &progress);
         }
         self.recover(now, &progress, acked, duplicate);
         if acked > 0 && !self.hot.bits.has(Bits::RECOVERY) {
@@ -123,17 +136,21 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes the window from a segment that is not older than the last that gave one.
+    /// Takes the window from a segment that was not written before the last that gave one.
     fn update_peer_window(&mut self, segment: &Segment<'_>) {
         let header = segment.header;
         let hot = &mut self.hot;
         if header.ack.before(hot.snd_una) {
             return;
         }
-        let newer = hot.snd_wl1.before(header.seq)
-            || (hot.snd_wl1 == header.seq && hot.snd_wl2.at_or_before(header.ack));
+        let window = u32::from(header.window) << hot.snd_scale;
+        // A later acknowledgement was written later, whatever its sequence number: with the comparison of RFC
+        // 9293 (sequence first) a retransmission that acknowledges more would move the window's right edge by
+        // what the peer has taken back. Of the same acknowledgement the peer's edge only grows.
+        let newer = hot.snd_wl2.before(header.ack)
+            || (hot.snd_wl2 == header.ack && (hot.snd_wl1.at_or_before(header.seq) || window > hot.snd_wnd));
         if newer {
-            hot.snd_wnd = u32::from(header.window) << hot.snd_scale;
+            hot.snd_wnd = window;
             hot.max_snd_wnd = hot.max_snd_wnd.max(hot.snd_wnd);
             hot.snd_wl1 = header.seq;
             hot.snd_wl2 = header.ack;
@@ -152,19 +169,29 @@ impl Connection {
 
     /// The peer's window has opened: what a probe sent into the closed one is sent again.
     fn leave_persist(&mut self, now: Instant) {
-        if !self.hot.bits.has(Bits::PERSIST) || self.hot.snd_wnd == 0 {
-            // An answered probe: the peer is there, however long its window stays shut
-            // (RFC 9293 section 3.8.6.1).
-            if self.hot.bits.has(Bits::PERSIST) {
+        if self.hot.snd_wnd == 0 {
+            // The peer is there, however long its window stays shut (RFC 9293 section 3.8.6.1); but a peer
+            // must not hold what no application waits for.
+            if !self.hot.bits.has(Bits::ORPHAN) {
                 self.cold.stalled_since = now;
             }
             return;
         }
-        self.hot.bits.clear(Bits::PERSIST);
-        self.cold.rtt.reset_backoff();
-        self.hot.rto_ns = self.cold.rtt.rto_ns();
-        self.cold.scoreboard.mark_lost(|_| true);
-        self.hot.bits.set(Bits::FORCE);
-        self.rearm(now);
+        if self.hot.bits.has(Bits::PERSIST) {
+            self.hot.bits.clear(Bits::PERSIST);
+            self.cold.rtt.reset_backoff();
+            self.hot.rto_ns = self.cold.rtt.rto_ns();
+            self.send_again();
+            self.rearm(now);
+        }
+    }
+
+    /// All that is outstanding goes out again, for a reason that is no sign of congestion: the window stays.
+    pub(crate) fn send_again(&mut self) {
+        if self.cold.scoreboard.mark_lost(|_| true) > 0 {
+            self.cold.recovery_point = self.hot.snd_nxt;
+            self.hot.bits.clear(Bits::RECOVERY);
+            self.hot.bits.set(Bits::LOSS.or(Bits::FORCE));
+        }
     }
 }

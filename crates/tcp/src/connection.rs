@@ -337,8 +337,7 @@ impl Connection {
         let before = self.hot.window.mss;
         self.refresh_mss();
         if self.hot.window.mss < before {
-            self.cold.scoreboard.mark_lost(|span| span.sent_at > Instant::ZERO);
-            self.hot.bits.set(Bits::FORCE);
+            self.send_again();
         }
         true
     }

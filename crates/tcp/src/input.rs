@@ -144,19 +144,12 @@ impl Connection {
             self.refresh_aux();
             out.events.insert(Events::ESTABLISHED);
             self.hot.bits.set(Bits::ACK_NOW);
-            self.first_edge();
             self.take_payload(now, segment, out);
         } else {
             // Simultaneous open: both SYNs crossed.
             self.hot.state = State::SynReceived;
             self.hot.bits.set(Bits::SEND_SYN);
         }
-    }
-
-    /// The window that our SYN announced begins at what the peer's SYN consumed.
-    fn first_edge(&mut self) {
-        let announced = self.hot.rcv_space.min(u32::from(u16::MAX));
-        self.hot.rcv_edge = self.hot.rcv_nxt + announced;
     }
 
     /// RFC 9293 section 3.10.7.4: SYN-RECEIVED and all synchronized states, check by check.
@@ -169,33 +162,17 @@ impl Connection {
             self.finish(CloseReason::Finished);
             return;
         }
+        if self.is_crossed_syn_ack(segment) {
+            self.cross_syn_acks(now, segment, out);
+            return;
+        }
         if let Some(cause) = self.stale_timestamp(now, segment) {
             out.dropped = Some(cause);
-            if !flags.contains(TcpFlags::RST) {
-                self.acknowledge_duplicate(segment);
-            }
+            self.acknowledge_duplicate(now, segment);
             return;
         }
         if !self.acceptable(segment) {
-            out.dropped = Some(DropCause::OutOfWindow);
-            if flags.contains(TcpFlags::RST) {
-                return;
-            }
-            if self.hot.state == State::SynReceived && flags.contains(TcpFlags::SYN) {
-                // Our SYN-ACK was lost: the peer says SYN again.
-                self.hot.bits.set(Bits::SEND_SYN);
-                return;
-            }
-            if header.seq.before(self.hot.rcv_nxt) && segment.payload_len > 0 {
-                out.dropped = Some(DropCause::Duplicate);
-            }
-            self.acknowledge_duplicate(segment);
-            // The acknowledgement of a duplicate still tells what the peer has got, and so do its window
-            // and SACK blocks when it is a keep-alive or an answer to our probe.
-            if flags.contains(TcpFlags::ACK) && self.hot.state.is_synchronized() {
-                let _ = self.process_ack(now, segment, out);
-                self.after_ack(now, out);
-            }
+            self.refuse(now, segment, out);
             return;
         }
         if flags.contains(TcpFlags::RST) {
@@ -204,7 +181,7 @@ impl Connection {
         }
         if flags.contains(TcpFlags::SYN) {
             if self.hot.state == State::SynReceived {
-                self.hot.bits.set(Bits::SEND_SYN);
+                self.send_syn_again();
             } else {
                 out.dropped = Some(DropCause::BlindSyn);
                 self.challenge(now);
@@ -230,6 +207,63 @@ impl Connection {
         }
     }
 
+    /// A segment that fails the first check: answered with an acknowledgement, and otherwise not used.
+    fn refuse(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) {
+        let header = segment.header;
+        let flags = header.flags;
+        let old = header.seq.before(self.hot.rcv_nxt);
+        out.dropped =
+            Some(if old && segment.payload_len > 0 { DropCause::Duplicate } else { DropCause::OutOfWindow });
+        if flags.contains(TcpFlags::RST) {
+            return;
+        }
+        if self.hot.state == State::SynReceived && flags.contains(TcpFlags::SYN) {
+            // Our SYN-ACK was lost: the peer says SYN again.
+            self.send_syn_again();
+            return;
+        }
+        self.acknowledge_duplicate(now, segment);
+        if self.hot.state == State::TimeWait {
+            if flags.contains(TcpFlags::FIN) {
+                // The peer has not got our last acknowledgement (RFC 9293 section 3.10.7.4, eighth check).
+                self.enter_time_wait(now);
+            }
+            return;
+        }
+        // The acknowledgement of an old duplicate still tells what the peer has got, and so do its window
+        // and SACK blocks: it may be a keep-alive, or a retransmission that crossed ours.
+        if old && flags.contains(TcpFlags::ACK) && self.hot.state.is_synchronized() {
+            let _ = self.process_ack(now, segment, out);
+            self.after_ack(now, out);
+        }
+    }
+
+    /// Whether this is the peer's SYN-ACK after both ends opened at once (RFC 9293 section 3.5, figure 7).
+    /// Its sequence number lies before the window, as the peer's SYN was taken already.
+    fn is_crossed_syn_ack(&self, segment: &Segment<'_>) -> bool {
+        let header = segment.header;
+        self.hot.state == State::SynReceived
+            && !self.cold.passive
+            && header.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST | TcpFlags::FIN)
+                == TcpFlags::SYN | TcpFlags::ACK
+            && header.seq + 1 == self.hot.rcv_nxt
+            && header.ack == self.hot.snd_nxt
+    }
+
+    fn cross_syn_acks(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) {
+        if self.complete_handshake(now, segment, out) {
+            // The window in a SYN is never scaled.
+            self.hot.snd_wnd = u32::from(segment.header.window);
+            self.hot.last_heard = now;
+            self.hot.bits.set(Bits::ACK_NOW);
+        }
+    }
+
+    /// SYN or SYN-ACK once more, because a timer or the peer says so.
+    pub(crate) fn send_syn_again(&mut self) {
+        self.hot.bits.set(Bits::SEND_SYN.or(Bits::SYN_RETRANSMITTED));
+    }
+
     /// First check: does it lie in the window (RFC 9293 section 3.4, table 6)?
     fn acceptable(&self, segment: &Segment<'_>) -> bool {
         let hot = &self.hot;
@@ -238,7 +272,9 @@ impl Connection {
         let window = self.advertised();
         match (len, window) {
             (0, 0) => seq == hot.rcv_nxt,
-            (0, _) => seq.in_window(hot.rcv_nxt, window),
+            // With the right edge: a peer whose data has filled the window, and of that data some was lost,
+            // acknowledges from there.
+            (0, _) => seq.in_window(hot.rcv_nxt, window + 1),
             (_, 0) => {
                 // A zero window takes no data, but a valid ACK, RST or URG at its edge still counts
                 // (RFC 9293 MUST-66); its data is trimmed away.
@@ -274,8 +310,13 @@ impl Connection {
     }
 
     /// A segment outside the window is answered with an acknowledgement (RFC 9293 section 3.10.7.4). A range
-    /// that was received before is reported (RFC 2883).
-    fn acknowledge_duplicate(&mut self, segment: &Segment<'_>) {
+    /// that was received before is reported (RFC 2883). Answers to what takes no sequence space are
+    /// limited: two ends that disagree would answer each other for ever.
+    fn acknowledge_duplicate(&mut self, now: Instant, segment: &Segment<'_>) {
+        if segment.sequence_len() == 0 {
+            self.limited_ack(now);
+            return;
+        }
         self.hot.bits.set(Bits::ACK_NOW);
         let end = segment.header.seq + segment.payload_len;
         if segment.payload_len > 0 && self.hot.bits.has(Bits::SACK) && end.at_or_before(self.hot.rcv_nxt) {
@@ -300,16 +341,22 @@ impl Connection {
 
     /// A challenge acknowledgement, if not too many went out this second.
     pub(crate) fn challenge(&mut self, now: Instant) {
+        self.cold.stats.challenge_acks += u64::from(self.limited_ack(now));
+    }
+
+    /// An acknowledgement that carries no news. `false`: too many went out this second.
+    fn limited_ack(&mut self, now: Instant) -> bool {
         let second = now.as_nanos() / 1_000_000_000;
         if second != self.cold.challenge_second {
             self.cold.challenge_second = second;
             self.cold.challenges = 0;
         }
-        if self.cold.challenges < CHALLENGES_PER_SECOND {
-            self.cold.challenges += 1;
-            self.cold.stats.challenge_acks += 1;
-            self.hot.bits.set(Bits::ACK_NOW);
+        if self.cold.challenges >= CHALLENGES_PER_SECOND {
+            return false;
         }
+        self.cold.challenges += 1;
+        self.hot.bits.set(Bits::ACK_NOW);
+        true
     }
 
     /// Fifth check in SYN-RECEIVED: the acknowledgement of our SYN. `false`: refused.
@@ -364,13 +411,13 @@ impl Connection {
             return;
         }
         let rcv_nxt = self.hot.rcv_nxt;
-        let start = segment.header.seq;
+        let start = segment.header.seq + u32::from(segment.header.flags.contains(TcpFlags::SYN));
         let skip = u32::try_from(rcv_nxt.offset_from(start)).unwrap_or(0).min(segment.payload_len);
         if self.hot.bits.has(Bits::DEAF) && segment.payload_len > skip {
             // Nobody will ever read it: tell the peer (RFC 9293 section 3.6.1).
             out.dropped = Some(DropCause::AfterClose);
             out.reply = Some(self.reset_segment(now));
-            self.finish(CloseReason::Reset);
+            self.finish(CloseReason::Aborted);
             return;
         }
         let room = self.advertised().min(self.hot.rcv_space);
@@ -397,7 +444,7 @@ impl Connection {
             self.note_data(now, segment);
         } else if segment.payload_len > 0 {
             out.dropped = Some(DropCause::Duplicate);
-            self.acknowledge_duplicate(segment);
+            self.acknowledge_duplicate(now, segment);
         }
         if take < fresh {
             out.dropped = Some(DropCause::OutOfWindow);

@@ -126,9 +126,11 @@ impl Connection {
         let config = &self.cold.config;
         let options = syn.options;
         let hot = &mut self.hot;
+        // The window that our own SYN announced, if there was one, begins behind the peer's.
+        let announced = hot.rcv_edge.offset_from(hot.rcv_nxt) as u32;
         hot.rcv_nxt = syn.header.seq + 1;
         hot.last_ack_sent = hot.rcv_nxt;
-        hot.rcv_edge = hot.rcv_nxt;
+        hot.rcv_edge = hot.rcv_nxt + announced;
         if let (true, Some(ts)) = (config.timestamps, options.timestamps) {
             hot.bits.set(Bits::TIMESTAMPS);
             hot.ts_recent = ts.value;
@@ -148,8 +150,11 @@ impl Connection {
         hot.snd_wl2 = hot.snd_una;
         self.cold.peer_mss = options.mss.unwrap_or(DEFAULT_MSS);
         self.refresh_mss();
-        let mss = self.hot.window.mss;
-        self.hot.window.cwnd = initial_window(self.cold.config.initial_window_segments, mss);
+        self.hot.window.cwnd = self.initial_window();
+    }
+
+    pub(crate) fn initial_window(&self) -> u32 {
+        initial_window(self.cold.config.initial_window_segments, self.hot.window.mss)
     }
 
     /// Both SYNs are acknowledged.

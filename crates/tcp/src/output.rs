@@ -32,11 +32,9 @@ impl Connection {
             return None;
         }
         self.hot.bits.clear(Bits::SEND_SYN.or(Bits::ACK_NOW));
-        let again = self.hot.snd_nxt != self.cold.iss;
-        if again {
-            self.hot.bits.set(Bits::SYN_RETRANSMITTED);
-            self.cold.stats.segs_retrans += 1;
-        } else {
+        let again = self.hot.bits.has(Bits::SYN_RETRANSMITTED);
+        self.cold.stats.segs_retrans += u64::from(again);
+        if self.hot.snd_nxt == self.cold.iss {
             self.cold.syn_sent_at = now;
         }
         self.hot.snd_nxt = self.cold.iss + 1;
@@ -67,8 +65,7 @@ impl Connection {
         }
         let mss = self.payload_limit();
         let (start, mut len) = self.cold.scoreboard.next_lost(mss)?;
-        let in_flight = self.cold.scoreboard.in_flight();
-        if in_flight + len > self.hot.window.cwnd && !self.hot.bits.has(Bits::FORCE) {
+        if self.pipe() + len > self.hot.window.cwnd && !self.hot.bits.has(Bits::FORCE) {
             return None;
         }
         self.hot.bits.clear(Bits::FORCE);
@@ -102,23 +99,26 @@ impl Connection {
         }
         let mss = self.payload_limit();
         let usable = self.hot.snd_wnd.saturating_sub(sent);
-        let in_flight = self.cold.scoreboard.in_flight();
-        let budget = self.hot.window.cwnd.saturating_sub(in_flight);
         let unsent_now = u32::try_from(unsent).unwrap_or(u32::MAX);
         let len = unsent_now.min(mss).min(usable);
         let last = u64::from(len) == unsent;
-        let fin = fin_waiting && last;
-        if len == 0 && !(fin && unsent == 0) {
+        // FIN takes a place in the window as a byte does.
+        let fin = fin_waiting && last && len < usable;
+        if len == 0 && !fin {
             self.enter_persist(now, sent);
             return None;
         }
-        if len > budget && in_flight > 0 {
+        if sent == 0 {
+            self.restart_after_idle(now);
+        }
+        let pipe = self.pipe();
+        if len > self.hot.window.cwnd.saturating_sub(pipe) && pipe > 0 {
             return None;
         }
         // RFC 9293 section 3.8.6.2.1: a full segment; or all there is, and nothing outstanding or Nagle off;
         // or a good part of the largest window ever offered.
         let worth_it = len == mss
-            || (last && (fin || sent == 0 || bits.has(Bits::NODELAY)))
+            || (last && (fin_waiting || sent == 0 || bits.has(Bits::NODELAY)))
             || (!last && len >= self.hot.max_snd_wnd / 2)
             || (len > 0 && bits.has(Bits::PERSIST) && bits.has(Bits::FORCE));
         if !worth_it {
@@ -145,9 +145,25 @@ impl Connection {
         Some(self.data_segment(now, start, len, fin, false))
     }
 
+    /// Bytes thought to be in the network. Without SACK each duplicate acknowledgement stands for a segment
+    /// that has left it (RFC 5681 section 3.2 steps 2 and 4, RFC 3042).
+    fn pipe(&self) -> u32 {
+        let left = u32::from(self.hot.dup_acks) * self.hot.window.mss;
+        self.cold.scoreboard.in_flight().saturating_sub(left)
+    }
+
+    /// After a pause longer than the retransmission timeout the window says nothing about the path any more
+    /// (RFC 5681 section 4.1).
+    fn restart_after_idle(&mut self, now: Instant) {
+        if now.nanos_since(self.cold.stalled_since) > self.hot.rto_ns {
+            self.hot.window.cwnd = self.hot.window.cwnd.min(self.initial_window());
+            self.cold.congestion.on_idle();
+        }
+    }
+
     /// Bytes of payload that fit beside the options this segment will carry (RFC 6691).
     fn payload_limit(&self) -> u32 {
-        if !self.hot.bits.has(Bits::HOLES) {
+        if !self.hot.bits.has(Bits::HOLES) || !self.hot.bits.has(Bits::SACK) {
             return self.hot.window.mss;
         }
         let blocks = self.cold.assembler.sack_blocks(self.sack_room()).len() as u32;
@@ -170,7 +186,7 @@ impl Connection {
             flags |= TcpFlags::FIN;
         }
         self.cold.stats.data_segs_out += u64::from(len > 0);
-        let mut segment = self.segment(now, start, flags);
+        let mut segment = self.segment(now, start, flags, false);
         segment.offset = offset;
         segment.len = len;
         segment.retransmission = again;
@@ -178,12 +194,12 @@ impl Connection {
     }
 
     /// A segment with everything but a payload. It acknowledges all there is to acknowledge.
-    fn segment(&mut self, now: Instant, seq: SeqNum, flags: TcpFlags) -> TxSegment {
+    fn segment(&mut self, now: Instant, seq: SeqNum, flags: TcpFlags, bare: bool) -> TxSegment {
         let mut options = TcpOptions { timestamps: self.timestamps_if_agreed(now), ..TcpOptions::default() };
         if self.hot.bits.has(Bits::SACK) && (self.hot.bits.has(Bits::HOLES) || self.cold.dsack.is_some()) {
             let mut room = self.sack_room();
             // RFC 2883 section 4: the duplicate first, and once. Beside a payload it would not fit.
-            if let (Some(dsack), true) = (self.cold.dsack.take(), seq == self.hot.snd_nxt) {
+            if let Some(dsack) = self.cold.dsack.take_if(|_| bare) {
                 options.sack.push(dsack);
                 room -= 1;
             }
@@ -216,18 +232,20 @@ impl Connection {
             return None;
         }
         self.hot.bits.clear(Bits::PROBE);
-        Some(self.segment(now, self.hot.snd_una - 1, TcpFlags::ACK))
+        Some(self.segment(now, self.hot.snd_una - 1, TcpFlags::ACK, true))
     }
 
     fn acknowledgement(&mut self, now: Instant) -> Option<TxSegment> {
-        if self.hot.bits.has(Bits::ACK_NOW) {
-            return Some(self.segment(now, self.hot.snd_nxt, TcpFlags::ACK));
+        if !self.hot.bits.has(Bits::ACK_NOW) {
+            self.hot.extra_acks = self.hot.extra_acks.checked_sub(1)?;
         }
-        if self.hot.extra_acks > 0 {
-            self.hot.extra_acks -= 1;
-            return Some(self.segment(now, self.hot.snd_nxt, TcpFlags::ACK));
-        }
-        None
+        Some(self.segment(now, self.sequence_of_bare(), TcpFlags::ACK, true))
+    }
+
+    /// Sequence number of a segment without data: `snd_nxt`, unless a probe was sent beyond the peer's window.
+    /// From there the peer would not take the acknowledgement either.
+    pub(crate) fn sequence_of_bare(&self) -> SeqNum {
+        self.hot.snd_nxt.earlier(self.hot.snd_una + self.hot.snd_wnd)
     }
 
     /// Our timestamp clock ticks in milliseconds (RFC 7323 section 5.4), from an offset of its own.

@@ -110,10 +110,15 @@ impl Connection {
     fn count_duplicates(&mut self, acked: u32, duplicate: bool) {
         let mss = self.hot.window.mss;
         if acked > 0 {
-            self.hot.dup_acks = 0;
             if self.hot.bits.has(Bits::RECOVERY) {
+                // RFC 6582 section 3.2 step 3: what was acknowledged no longer counts as duplicates. One
+                // segment of it was the retransmission.
+                let arrived = u8::try_from(acked / mss.max(1)).unwrap_or(u8::MAX);
+                self.hot.dup_acks = self.hot.dup_acks.saturating_sub(arrived.saturating_sub(1));
                 self.cold.scoreboard.mark_head_lost(mss);
                 self.hot.bits.set(Bits::FORCE);
+            } else {
+                self.hot.dup_acks = 0;
             }
         } else if duplicate {
             self.hot.dup_acks = self.hot.dup_acks.saturating_add(1);

@@ -36,7 +36,7 @@ fn bare(seq: SeqNum, ack: SeqNum, flags: TcpFlags) -> TxSegment {
 impl Connection {
     /// The reset that tells the peer that this connection is given up.
     pub(crate) fn reset_segment(&self, now: Instant) -> TxSegment {
-        let mut reset = bare(self.hot.snd_nxt, self.hot.rcv_nxt, TcpFlags::RST | TcpFlags::ACK);
+        let mut reset = bare(self.sequence_of_bare(), self.hot.rcv_nxt, TcpFlags::RST | TcpFlags::ACK);
         reset.options.timestamps = self.timestamps_if_agreed(now);
         reset
     }

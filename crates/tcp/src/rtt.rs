@@ -126,6 +126,6 @@ mod tests {
         let mut rtt = RttEstimator::new(&Config::default());
         rtt.back_off();
         rtt.sample(10 * MS);
-        assert_eq!(rtt.rto_ns(), 215 * MS);
+        assert_eq!(rtt.rto_ns(), 210 * MS);
     }
 }

@@ -136,6 +136,7 @@ impl Scoreboard {
 
     /// The peer has everything before `una`.
     pub(crate) fn acknowledge(&mut self, una: SeqNum, progress: &mut Progress) {
+        let mut ambiguous = false;
         while let Some(span) = self.spans.front_mut() {
             if span.start.at_or_after(una) {
                 break;
@@ -145,6 +146,7 @@ impl Scoreboard {
                 self.sacked_bytes = self.sacked_bytes.saturating_sub(covered.len());
             } else {
                 progress.note(&covered);
+                ambiguous |= covered.retransmitted;
                 if !covered.retransmitted && self.highest_sacked.is_some_and(|h| covered.end.before(h)) {
                     progress.reordered = true;
                 }
@@ -158,6 +160,10 @@ impl Scoreboard {
                 span.start = una;
                 break;
             }
+        }
+        if ambiguous {
+            // The rest may have waited at the peer for the retransmission.
+            progress.rtt_sent_at = None;
         }
         if self.highest_sacked.is_some_and(|h| h.at_or_before(una)) {
             self.highest_sacked = None;
@@ -190,9 +196,8 @@ impl Scoreboard {
                 continue;
             }
             if span.start.before(block.left) {
-                if !self.split(i, block.left) {
-                    break;
-                }
+                // Without room the span's part stays as it is; those that lie wholly in the block do not.
+                let _ = self.split(i, block.left);
                 i += 1;
                 continue;
             }

@@ -41,7 +41,7 @@ impl Connection {
         if !self.hot.state.is_synchronized() {
             self.cold.rtt.back_off();
             self.hot.rtx_at = now.plus_nanos(self.cold.rtt.rto_ns());
-            self.hot.bits.set(Bits::SEND_SYN);
+            self.send_syn_again();
             return;
         }
         if self.out_of_patience(now) {
@@ -86,16 +86,21 @@ impl Connection {
         self.cold.rtt.back_off();
         self.hot.rto_ns = self.cold.rtt.rto_ns();
         self.hot.rtx_at = now.plus_nanos(self.hot.rto_ns);
-        self.cold.stats.window_probes += 1;
         if self.hot.snd_wnd > 0 && self.cold.scoreboard.is_empty() {
             self.hot.bits.set(Bits::FORCE);
             return;
         }
+        self.cold.stats.window_probes += 1;
         if self.cold.scoreboard.is_empty() {
-            let unsent = self.hot.queued - self.hot.acknowledged;
-            if unsent == 0 {
-                self.hot.bits.set(Bits::PROBE);
-                return;
+            if self.hot.queued == self.hot.acknowledged {
+                let fin_waits = self.hot.bits.has(Bits::FIN_QUEUED) && !self.hot.bits.has(Bits::FIN_SENT);
+                if !fin_waits {
+                    self.hot.bits.clear(Bits::PERSIST);
+                    self.hot.rtx_at = Instant::NEVER;
+                    return;
+                }
+                // FIN is the byte beyond the window.
+                self.hot.bits.set(Bits::FIN_SENT);
             }
             let start = self.hot.snd_nxt;
             self.cold.scoreboard.sent(start, start + 1, now);
@@ -109,9 +114,8 @@ impl Connection {
         self.cold.lifetime_at = Instant::NEVER;
         match self.hot.state {
             State::SynSent | State::SynReceived => self.finish(CloseReason::TimedOut),
-            State::TimeWait | State::FinWait2 if !self.hot.state.may_send() => {
-                self.finish(CloseReason::Finished)
-            }
+            State::TimeWait => self.finish(CloseReason::Finished),
+            State::FinWait2 if self.hot.bits.has(Bits::ORPHAN) => self.finish(CloseReason::Finished),
             State::Closed => {}
             _ => self.on_keep_alive_timer(now),
         }
@@ -126,7 +130,8 @@ impl Connection {
     fn on_keep_alive_timer(&mut self, now: Instant) {
         let Some(idle) = self.cold.config.keep_alive else { return };
         let heard = self.hot.last_heard;
-        if self.cold.probes_unanswered == 0 && !(heard + idle).is_due(now) {
+        if !(heard + idle).is_due(now) {
+            self.cold.probes_unanswered = 0;
             self.cold.lifetime_at = heard + idle;
             return;
         }

@@ -54,15 +54,12 @@ impl Connection {
             self.hot.rcv_edge = self.hot.rcv_nxt + offer;
             return u16::try_from(offer >> shift).unwrap_or(u16::MAX);
         }
-        // Rounded down the edge would move back for the peer by less than one unit; rounded up it would
-        // promise more than the edge. The edge was a multiple of the unit beyond an older `rcv_nxt`: round
-        // up, and hold to it.
-        let field = open.div_ceil(1 << shift).min(u32::from(u16::MAX));
-        let rounded = field << shift;
-        if rounded > open && rounded <= self.hot.rcv_space {
-            self.hot.rcv_edge = self.hot.rcv_nxt + rounded;
-            return field as u16;
-        }
-        u16::try_from(open >> shift).unwrap_or(u16::MAX)
+        // The old edge is seldom a whole number of units away from the new `rcv_nxt`. It is told rounded up,
+        // if there is room for that; else rounded down, by less than one unit, and what was told before is
+        // still honoured (RFC 7323 section 2.4).
+        let up = open.div_ceil(1 << shift).min(u32::from(u16::MAX));
+        let field = if up << shift <= self.hot.rcv_space.max(open) { up } else { open >> shift };
+        self.hot.rcv_edge = self.hot.rcv_edge.later(self.hot.rcv_nxt + (field << shift));
+        u16::try_from(field).unwrap_or(u16::MAX)
     }
 }

@@ -78,6 +78,11 @@ impl Cubic {
         w.ssthresh = ((base * BETA) as u32).max(2 * w.mss);
     }
 
+    /// Section 5.8: time in which nothing was sent is not time on the curve.
+    pub(super) fn on_idle(&mut self) {
+        self.epoch_start = None;
+    }
+
     /// Section 4.8.
     pub(super) fn on_timeout(&mut self) {
         self.epoch_start = None;

@@ -66,6 +66,13 @@ impl Congestion {
         }
     }
 
+    /// The application has had nothing to send for a while.
+    pub(crate) fn on_idle(&mut self) {
+        if let Self::Cubic(c) = self {
+            c.on_idle();
+        }
+    }
+
     /// A loss was found, once a round trip: `flight` bytes were outstanding.
     pub(crate) fn on_loss(&mut self, w: &mut Window, flight: u32) {
         match self {

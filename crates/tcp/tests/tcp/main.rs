@@ -1,0 +1,8 @@
+//! The connection from outside, over its public interface only: two endpoints in a simulated network
+//! (`sim`), and one connection with a peer that is scripted segment by segment (`script`).
+
+mod script;
+mod sim;
+
+mod closes;
+mod transfers;
