@@ -6,15 +6,27 @@
 //! This is the only crate of the workspace that contains `unsafe`.
 
 pub mod device;
+pub mod error;
 pub mod frame;
 pub mod impair;
 mod ledger;
 pub mod memory;
+pub mod nic;
+mod poll;
 mod pool;
+mod ring;
+mod socket;
+pub mod steer;
 pub mod umem;
+pub mod xsk;
 
 pub use device::{Attached, Bound, Device, DeviceInfo, DeviceStats};
+pub use error::XdpError;
 pub use frame::{Frame, RxBatch};
 pub use impair::{Impairments, WireStats};
 pub use memory::{MemoryConfig, MemoryDevice, WireClock};
+pub use nic::{NicFacts, Tunable, XdpProgram};
+pub use socket::BusyPoll;
+pub use steer::{AttachMode, Protocol, Steering, SteeringProgram};
 pub use umem::UmemArea;
+pub use xsk::{BindMode, MultiBuffer, QueueConfig, XdpDevice};

@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bypath_wire::ethernet::MacAddr;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 
 use crate::device::{Attached, Bound, Device, DeviceInfo, DeviceStats};
 use crate::frame::{Frame, RxBatch};
 use crate::impair::{Impairments, Wire, WireStats};
+use crate::poll::poll_until;
 use crate::pool::Pool;
 use crate::umem::UmemArea;
 
@@ -353,17 +354,10 @@ impl MemoryDevice {
     }
 }
 
-/// Sleeps until one of the descriptors is readable. Being interrupted by a signal is not an error.
+/// Sleeps until one of the descriptors is readable.
 fn sleep_on(bell: BorrowedFd<'_>, wake: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> io::Result<()> {
     let mut fds = arrayvec::ArrayVec::<PollFd<'_>, 2>::new();
     fds.push(PollFd::from_borrowed_fd(bell, PollFlags::IN));
     fds.extend(wake.map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)));
-    let timeout = timeout.map(|left| Timespec {
-        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: left.subsec_nanos().into(),
-    });
-    match poll(&mut fds, timeout.as_ref()) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    poll_until(&mut fds, timeout)
 }

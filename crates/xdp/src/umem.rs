@@ -121,6 +121,11 @@ impl UmemArea {
         self.huge_pages
     }
 
+    /// Address and length of the whole area, for the kernel.
+    pub(crate) fn memory(&self) -> (*mut std::ffi::c_void, u64) {
+        (self.base.as_ptr().cast(), u64::from(self.frames) * u64::from(self.stride))
+    }
+
     pub(crate) fn id(&self) -> AreaId {
         self.id
     }

@@ -1,0 +1,601 @@
+//! The device over AF_XDP sockets: several queues of one NIC on one packet memory.
+//!
+//! Opening follows the order that every driver survives: the program is attached (the caller has a
+//! [`Steering`]), wait for the carrier, fill, bind, kick once, enter the socket into the map. What was
+//! bound is read back. Closing drains what is still being sent.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use libxdp_sys::xdp_desc;
+use rustix::event::{PollFd, PollFlags};
+use xsk_rs::config::BindFlags;
+
+use crate::device::{Attached, Bound, Device, DeviceInfo, DeviceStats, LINK_HEADERS};
+use crate::error::XdpError;
+use crate::frame::{Frame, RxBatch};
+use crate::nic::{self, NicFacts};
+use crate::poll::poll_until;
+use crate::pool::Pool;
+use crate::socket::{BindError, BoundSocket, BusyPoll, CONTINUED, Registered, RingSizes};
+use crate::steer::{MAX_QUEUES, Steering};
+use crate::umem::UmemArea;
+
+/// How sockets are asked to be bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BindMode {
+    /// Zero-copy where the driver can, else copy.
+    #[default]
+    Auto,
+    /// Zero-copy or not at all.
+    ZeroCopy,
+    /// Copy.
+    Copy,
+}
+
+/// Whether a packet may span several frames.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MultiBuffer {
+    /// When the MTU does not fit a frame.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never: an MTU that does not fit is an error.
+    Off,
+}
+
+/// How a device is opened.
+#[derive(Debug, Clone)]
+pub struct QueueConfig {
+    /// The queues to serve, as the NIC numbers them.
+    pub queues: Vec<u32>,
+    /// Frames of the packet memory, for all queues together. Half of them wait to receive.
+    pub frames: u32,
+    /// Bytes of a frame: 2048 or 4096.
+    pub frame_size: u32,
+    /// Entries of each RX ring, a power of two.
+    pub rx_ring: u32,
+    /// Entries of each TX ring, a power of two.
+    pub tx_ring: u32,
+    /// Entries of each fill ring, a power of two.
+    pub fill: u32,
+    /// Entries of each completion ring, a power of two.
+    pub completion: u32,
+    /// Zero-copy or copy.
+    pub bind: BindMode,
+    /// Let the kernel say when it wants to be kicked.
+    pub need_wakeup: bool,
+    /// Ask for kernel busy polling.
+    pub busy_poll: Option<BusyPoll>,
+    /// Ask for huge pages; falls back to ordinary ones.
+    pub huge_pages: bool,
+    /// Packets over several frames.
+    pub multi_buffer: MultiBuffer,
+    /// How long to wait for the carrier. Drivers take the link down for a moment when a program attaches.
+    pub carrier_timeout: Duration,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        QueueConfig {
+            queues: vec![0],
+            frames: 4096,
+            frame_size: 4096,
+            rx_ring: 2048,
+            tx_ring: 2048,
+            fill: 2048,
+            completion: 2048,
+            bind: BindMode::Auto,
+            need_wakeup: true,
+            busy_poll: None,
+            huge_pages: false,
+            multi_buffer: MultiBuffer::Auto,
+            carrier_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What the kernel keeps free in front of a received packet (`XDP_PACKET_HEADROOM`), in bytes.
+const RX_HEADROOM: u32 = 256;
+/// Most frames of a packet in copy mode: an skb's linear part and its fragments (`MAX_SKB_FRAGS`).
+const MAX_FRAMES_PER_PACKET: usize = 17;
+/// Packets the kernel sends for one kick where it has no larger budget (`TX_BATCH_SIZE`).
+const KICK_BATCH: u32 = 32;
+/// How long closing waits for the NIC to finish sending.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// One queue with its socket and what the kernel has of ours.
+#[derive(Debug)]
+struct Queue {
+    id: u16,
+    socket: BoundSocket,
+    /// Chunks with the kernel to receive into.
+    filled: usize,
+    /// Chunks on the TX ring or being sent.
+    sending: usize,
+    /// The most of them that the completion ring takes back.
+    sending_limit: usize,
+}
+
+/// An AF_XDP device.
+#[derive(Debug)]
+pub struct XdpDevice {
+    info: DeviceInfo,
+    pool: Pool,
+    queues: Vec<Queue>,
+    chunk_shift: u32,
+    fill_target: usize,
+    need_wakeup: bool,
+    stats: DeviceStats,
+    /// The queue looked at first by the next `receive`.
+    turn: usize,
+    /// The packet being queued: its queue, its frames and bytes so far.
+    open_packet: Option<OpenPacket>,
+    /// The rest of a packet that was given up is refused until its last frame has passed.
+    refusing: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct OpenPacket {
+    queue: usize,
+    frames: usize,
+    bytes: usize,
+}
+
+impl XdpDevice {
+    /// Opens the queues of the interface that `steering` is attached to, in this thread's network
+    /// namespace.
+    ///
+    /// Errors name the remedy: link down, queue out of range or taken, no zero-copy, no multi-buffer, not
+    /// permitted, sizes that cannot work.
+    pub fn open(steering: &Steering, config: &QueueConfig) -> Result<XdpDevice, XdpError> {
+        let facts = NicFacts::read(steering.interface())?;
+        check_config(config, &facts)?;
+        wait_for_carrier(&facts.name, config.carrier_timeout)?;
+        let multi_buffer = wants_multi_buffer(config, &facts)?;
+        let area = UmemArea::map(config.frames, config.frame_size, 0, config.huge_pages)
+            .map_err(|error| XdpError::system("mapping packet memory", error))?;
+        let mut info = DeviceInfo {
+            name: facts.name.clone(),
+            mac: facts.mac,
+            mtu: facts.mtu,
+            driver: facts.driver.clone(),
+            queues: config.queues.clone(),
+            mode: Bound::ZeroCopy,
+            attach: steering.mode(),
+            multi_buffer,
+            max_packet_len: facts.mtu + LINK_HEADERS,
+            huge_pages: area.huge_pages(),
+            need_wakeup: config.need_wakeup,
+            busy_poll: config.busy_poll.is_some(),
+        };
+        if !multi_buffer {
+            info.max_packet_len = info.max_packet_len.min(config.frame_size - RX_HEADROOM);
+        }
+        let share = config.frames as usize / 2 / config.queues.len();
+        let mut device = XdpDevice {
+            info,
+            pool: Pool::new(area),
+            queues: Vec::with_capacity(config.queues.len()),
+            chunk_shift: config.frame_size.trailing_zeros(),
+            fill_target: share.min(config.fill as usize),
+            need_wakeup: config.need_wakeup,
+            stats: DeviceStats::default(),
+            turn: 0,
+            open_packet: None,
+            refusing: false,
+        };
+        for queue in &config.queues {
+            device.open_queue(*queue, config, &facts, steering)?;
+        }
+        Ok(device)
+    }
+
+    fn open_queue(
+        &mut self,
+        id: u32,
+        config: &QueueConfig,
+        facts: &NicFacts,
+        steering: &Steering,
+    ) -> Result<(), XdpError> {
+        let first: Vec<u32> =
+            std::iter::from_fn(|| self.pool.take_for_fill()).take(self.fill_target).collect();
+        let mut mode = match (config.bind, self.info.attach) {
+            (BindMode::ZeroCopy, _) => BindFlags::XDP_ZEROCOPY,
+            // Zero-copy needs a program in the driver.
+            (BindMode::Copy, _) | (_, Attached::Generic) => BindFlags::XDP_COPY,
+            (BindMode::Auto, _) => BindFlags::empty(),
+        };
+        let socket = loop {
+            match self.bind(id, config, mode, &first) {
+                Ok(socket) => break socket,
+                // Some drivers fail in zero-copy instead of declining it, so the kernel does not fall back.
+                Err(BindError::Errno(errno)) if mode.is_empty() && errno != libc::EBUSY => {
+                    tracing::debug!(queue = id, errno, "binding by the driver's choice failed, trying copy");
+                    mode = BindFlags::XDP_COPY;
+                }
+                Err(BindError::Errno(errno)) => return Err(self.bind_error(errno, id, mode, facts, config)),
+                Err(BindError::Other(error)) => return Err(error),
+            }
+        };
+        let zero_copy = socket.is_zero_copy();
+        if !zero_copy.map_err(|error| XdpError::system("asking how the socket was bound", error))? {
+            self.info.mode = Bound::Copy;
+        }
+        if let Some(busy) = config.busy_poll {
+            self.info.busy_poll &= socket.set_busy_poll(busy);
+        }
+        // Once without being asked: up to a hundred first packets are lost on some drivers otherwise.
+        self.stats.kicks += 1;
+        self.stats.kick_errors += u64::from(socket.kick_rx().is_err());
+        steering.set_socket(id, socket.fd())?;
+        let id = u16::try_from(id).unwrap_or(u16::MAX);
+        let sending_limit = config.completion.min(config.tx_ring) as usize;
+        self.queues.push(Queue { id, socket, filled: first.len(), sending: 0, sending_limit });
+        Ok(())
+    }
+
+    fn bind(
+        &self,
+        id: u32,
+        config: &QueueConfig,
+        mut flags: BindFlags,
+        first: &[u32],
+    ) -> Result<BoundSocket, BindError> {
+        let sizes = RingSizes {
+            rx: config.rx_ring,
+            tx: config.tx_ring,
+            fill: config.fill,
+            completion: config.completion,
+        };
+        let mut registered = Registered::new(self.pool.area(), sizes).map_err(BindError::Other)?;
+        for index in first {
+            // The ring takes `fill_target` entries, so there is always room.
+            let _ = registered.fill_ring().push(u64::from(*index) << self.chunk_shift);
+        }
+        registered.fill_ring().submit();
+        flags.set(BindFlags::XDP_USE_NEED_WAKEUP, config.need_wakeup);
+        flags.set(BindFlags::XDP_USE_SG, self.info.multi_buffer);
+        registered.bind(&self.info.name, id, flags)
+    }
+
+    fn bind_error(
+        &self,
+        errno: i32,
+        queue: u32,
+        mode: BindFlags,
+        facts: &NicFacts,
+        config: &QueueConfig,
+    ) -> XdpError {
+        let name = facts.name.clone();
+        match errno {
+            libc::EBUSY => XdpError::QueueBusy { name, queue },
+            libc::ENETDOWN => XdpError::LinkDown { name, reason: "it went down while being opened" },
+            libc::EOPNOTSUPP | libc::EINVAL if mode.contains(BindFlags::XDP_ZEROCOPY) => {
+                XdpError::NoZeroCopy { name, driver: facts.driver.clone(), queue }
+            }
+            libc::EOPNOTSUPP | libc::EINVAL if self.info.multi_buffer => no_multi_buffer(config, facts),
+            _ => XdpError::system("binding an AF_XDP socket", io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    /// Takes whole packets off one queue's RX ring.
+    fn receive_from(&mut self, at: usize, batch: &mut RxBatch) {
+        let XdpDevice { queues, pool, stats, chunk_shift, .. } = self;
+        let queue = &mut queues[at];
+        if queue.socket.rx.available() == 0 {
+            return;
+        }
+        loop {
+            let Some(frames) = frames_of_next_packet(queue) else { break };
+            let fits = frames <= batch.room();
+            if !fits && !(batch.is_empty() && frames > batch.capacity()) {
+                break;
+            }
+            stats.rx_packets += u64::from(fits);
+            stats.rx_dropped += u64::from(!fits);
+            for _ in 0..frames {
+                let Some(descriptor) = queue.socket.rx.pop() else { break };
+                let index = (descriptor.addr >> *chunk_shift) as u32;
+                if index >= pool.area().frames() {
+                    stats.rx_dropped += 1;
+                    continue;
+                }
+                let mut frame = pool.received(index);
+                queue.filled -= 1;
+                frame.set_offset((descriptor.addr & ((1 << *chunk_shift) - 1)) as u32);
+                frame.set_len(descriptor.len);
+                frame.set_more(descriptor.options & CONTINUED != 0);
+                frame.set_queue(queue.id);
+                if fits {
+                    stats.rx_bytes += u64::from(descriptor.len);
+                    batch.push(frame);
+                } else {
+                    pool.release(frame);
+                }
+            }
+        }
+        queue.socket.rx.release();
+    }
+
+    fn queue_index(&self, frame: &Frame) -> usize {
+        self.queues.iter().position(|queue| queue.id == frame.queue).unwrap_or(0)
+    }
+
+    /// Gives up a packet: its earlier frames, this one, and those that follow.
+    fn refuse(&mut self, frame: Frame, open: Option<OpenPacket>) {
+        if !self.refusing {
+            self.stats.tx_ring_full += 1;
+        }
+        if let Some(open) = open {
+            let queue = &mut self.queues[open.queue];
+            while queue.socket.tx.newest().is_some_and(|newest| newest.options & CONTINUED != 0) {
+                let Some(earlier) = queue.socket.tx.unpush() else { break };
+                queue.sending -= 1;
+                self.pool.completed((earlier.addr >> self.chunk_shift) as u32);
+            }
+        }
+        self.refusing = frame.more();
+        self.pool.release(frame);
+    }
+
+    /// Submits a queue's TX ring and has the kernel send it.
+    fn send(&mut self, at: usize) {
+        let queue = &mut self.queues[at];
+        // A packet that is still being queued is not shown to the kernel half.
+        if self.open_packet.is_none_or(|open| open.queue != at) {
+            queue.socket.tx.submit();
+        }
+        if queue.sending == 0 {
+            return;
+        }
+        let mut left = queue.socket.tx.unconsumed();
+        let mut tries = left.div_ceil(KICK_BATCH) + 1;
+        while left > 0 && tries > 0 && (!self.need_wakeup || queue.socket.tx.needs_wakeup()) {
+            tries -= 1;
+            self.stats.kicks += 1;
+            if let Err(error) = queue.socket.kick_tx() {
+                self.stats.kick_errors += 1;
+                // EAGAIN: the budget of this call is used up. EBUSY, ENOBUFS, ENETDOWN: not now; the next
+                // flush tries again. None of them is fatal.
+                if error.raw_os_error() != Some(libc::EAGAIN) {
+                    break;
+                }
+            }
+            let now = queue.socket.tx.unconsumed();
+            if now == left {
+                break;
+            }
+            left = now;
+        }
+    }
+
+    /// Takes back what has been sent.
+    fn reclaim(&mut self, at: usize) {
+        let queue = &mut self.queues[at];
+        if queue.sending == 0 || queue.socket.completion.refresh() == 0 {
+            return;
+        }
+        while let Some(address) = queue.socket.completion.pop() {
+            queue.sending -= 1;
+            self.pool.completed((address >> self.chunk_shift) as u32);
+        }
+        queue.socket.completion.release();
+    }
+
+    /// Tops up a queue's fill ring, and wakes the kernel if it waits for that.
+    fn fill(&mut self, at: usize) {
+        let queue = &mut self.queues[at];
+        while queue.filled < self.fill_target {
+            let Some(index) = self.pool.take_for_fill() else { break };
+            // The ring is at least as large as the target and its entries are among `filled`.
+            let _ = queue.socket.fill.push(u64::from(index) << self.chunk_shift);
+            queue.filled += 1;
+        }
+        queue.socket.fill.submit();
+        if self.need_wakeup && queue.socket.fill.needs_wakeup() {
+            self.stats.kicks += 1;
+            self.stats.kick_errors += u64::from(queue.socket.kick_rx().is_err());
+        }
+    }
+}
+
+/// How many frames the next packet on the RX ring has. `None` when it is not there completely.
+fn frames_of_next_packet(queue: &mut Queue) -> Option<usize> {
+    let mut ahead = 0;
+    loop {
+        let descriptor: xdp_desc = match queue.socket.rx.peek(ahead) {
+            Some(descriptor) => descriptor,
+            None if queue.socket.rx.refresh() > ahead => continue,
+            None => return None,
+        };
+        ahead += 1;
+        if descriptor.options & CONTINUED == 0 {
+            return Some(ahead as usize);
+        }
+    }
+}
+
+impl Device for XdpDevice {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn area(&self) -> &Arc<UmemArea> {
+        self.pool.area()
+    }
+
+    fn receive(&mut self, batch: &mut RxBatch) -> usize {
+        let before = batch.len();
+        let queues = self.queues.len();
+        for step in 0..queues {
+            self.receive_from((self.turn + step) % queues, batch);
+        }
+        self.turn = (self.turn + 1) % queues;
+        if self.info.busy_poll && batch.len() == before {
+            for queue in &self.queues {
+                self.stats.kicks += 1;
+                self.stats.kick_errors += u64::from(queue.socket.kick_rx().is_err());
+            }
+        }
+        batch.len() - before
+    }
+
+    fn release(&mut self, frame: Frame) {
+        self.pool.release(frame);
+    }
+
+    fn tx_room(&self) -> usize {
+        let ring = self.queues.iter().map(|queue| queue.sending_limit - queue.sending).min().unwrap_or(0);
+        ring.min(self.pool.available())
+    }
+
+    fn alloc(&mut self) -> Option<Frame> {
+        self.pool.alloc()
+    }
+
+    fn transmit(&mut self, frame: Frame) {
+        if frame.area != self.pool.area().id() {
+            // Not ours: it goes home when dropped here.
+            self.stats.tx_ring_full += 1;
+            return;
+        }
+        let open = self.open_packet.take();
+        let at = open.map_or_else(|| self.queue_index(&frame), |open| open.queue);
+        let OpenPacket { frames, bytes, .. } = open.unwrap_or(OpenPacket { queue: at, frames: 0, bytes: 0 });
+        let (frames, bytes) = (frames + 1, bytes + frame.len());
+        let fits = !frame.is_empty()
+            && frame.offset() + frame.len() <= self.pool.area().chunk_size()
+            && bytes <= self.info.max_packet_len as usize
+            && frames <= MAX_FRAMES_PER_PACKET
+            && (self.info.multi_buffer || !frame.more());
+        let queue = &mut self.queues[at];
+        if self.refusing || !fits || queue.sending >= queue.sending_limit || queue.socket.tx.room(1) == 0 {
+            return self.refuse(frame, open);
+        }
+        let more = frame.more();
+        let (offset, len) = (frame.offset() as u64, u32::from(frame.len));
+        let options = if more { CONTINUED } else { 0 };
+        let index = self.pool.transmit(frame);
+        let addr = (u64::from(index) << self.chunk_shift) + offset;
+        let _ = queue.socket.tx.push(xdp_desc { addr, len, options });
+        queue.sending += 1;
+        if more {
+            self.open_packet = Some(OpenPacket { queue: at, frames, bytes });
+        } else {
+            self.stats.tx_packets += 1;
+            self.stats.tx_bytes += bytes as u64;
+        }
+    }
+
+    fn flush(&mut self) {
+        for at in 0..self.queues.len() {
+            self.send(at);
+            self.reclaim(at);
+        }
+        self.pool.reclaim_orphans();
+        for at in 0..self.queues.len() {
+            self.fill(at);
+        }
+        let filled = self.queues.iter().map(|queue| queue.filled).sum();
+        let sending = self.queues.iter().map(|queue| queue.sending).sum();
+        self.pool.check(filled, sending);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, wake: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let sockets =
+            self.queues.iter().map(|queue| PollFd::from_borrowed_fd(queue.socket.fd(), PollFlags::IN));
+        let wake = wake.map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN));
+        let mut fds: Vec<PollFd<'_>> = sockets.chain(wake).collect();
+        poll_until(&mut fds, timeout)
+    }
+
+    fn stats(&self) -> DeviceStats {
+        let mut stats = self.stats;
+        for kernel in self.queues.iter().filter_map(|queue| queue.socket.statistics().ok()) {
+            stats.rx_dropped += kernel.rx_dropped;
+            stats.rx_invalid_descs += kernel.rx_invalid_descs;
+            stats.rx_ring_full += kernel.rx_ring_full;
+            stats.fill_ring_empty += kernel.fill_ring_empty;
+            stats.tx_invalid_descs += kernel.tx_invalid_descs;
+            stats.tx_ring_empty += kernel.tx_ring_empty;
+        }
+        stats
+    }
+}
+
+impl Drop for XdpDevice {
+    /// Some NICs stay stuck when a socket closes with packets on their ring.
+    fn drop(&mut self) {
+        let start = Instant::now();
+        while self.queues.iter().any(|queue| queue.sending > 0) && start.elapsed() < DRAIN_TIMEOUT {
+            for at in 0..self.queues.len() {
+                self.send(at);
+                self.reclaim(at);
+            }
+            sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+fn check_config(config: &QueueConfig, facts: &NicFacts) -> Result<(), XdpError> {
+    let bad = |setting, value: String, remedy| Err(XdpError::BadConfig { setting, value, remedy });
+    if config.queues.is_empty() {
+        return bad("the list of queues", "empty".into(), "name at least queue 0");
+    }
+    let last = facts.queues().min(MAX_QUEUES) - 1;
+    if let Some(queue) = config.queues.iter().copied().find(|queue| *queue > last) {
+        return Err(XdpError::QueueOutOfRange { name: facts.name.clone(), queue, last });
+    }
+    for (at, queue) in config.queues.iter().enumerate() {
+        if config.queues[..at].contains(queue) {
+            return bad("the list of queues", format!("with {queue} twice"), "name each queue once");
+        }
+    }
+    if !matches!(config.frame_size, 2048 | 4096) {
+        let remedy = "AF_XDP takes 2048 or 4096 bytes on pages of 4096";
+        return bad("the frame size", config.frame_size.to_string(), remedy);
+    }
+    if (config.frames as usize) < config.queues.len() * 16 {
+        return bad("the number of frames", config.frames.to_string(), "give each queue at least 16");
+    }
+    Ok(())
+}
+
+fn wants_multi_buffer(config: &QueueConfig, facts: &NicFacts) -> Result<bool, XdpError> {
+    let fits = facts.mtu + LINK_HEADERS <= config.frame_size - RX_HEADROOM;
+    match config.multi_buffer {
+        MultiBuffer::On => Ok(true),
+        MultiBuffer::Auto => Ok(!fits),
+        MultiBuffer::Off if fits => Ok(false),
+        MultiBuffer::Off => Err(no_multi_buffer(config, facts)),
+    }
+}
+
+fn no_multi_buffer(config: &QueueConfig, facts: &NicFacts) -> XdpError {
+    XdpError::NoMultiBuffer {
+        name: facts.name.clone(),
+        mtu: facts.mtu,
+        frame_size: config.frame_size,
+        fits: config.frame_size - RX_HEADROOM - LINK_HEADERS,
+    }
+}
+
+fn wait_for_carrier(name: &str, timeout: Duration) -> Result<(), XdpError> {
+    let start = Instant::now();
+    loop {
+        let reason = match nic::link_state(name)? {
+            (true, true) => return Ok(()),
+            (false, _) => "it is not set up",
+            (true, false) => "no carrier",
+        };
+        if reason != "no carrier" || start.elapsed() >= timeout {
+            return Err(XdpError::LinkDown { name: name.to_owned(), reason });
+        }
+        sleep(Duration::from_millis(10));
+    }
+}
