@@ -1,2 +1,45 @@
-//! Developer tasks.
-fn main() {}
+//! `cargo xtask`: what a developer of bypath does often. No dependency and no clang is needed to build
+//! it, because installing those is one of the things it does.
+
+mod demo;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  setup          install the Debian packages that building and testing need
+  test           format, lints, documentation, then every test; namespace tests need root
+  demo           build the release and fetch files from real servers in a lab
+  lab ARGS…      the built `bypath lab`: up, down, exec, status
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let done = match command.as_str() {
+        "setup" => setup::run(),
+        "test" => test::run(&rest),
+        "demo" => demo::run(),
+        "lab" => demo::lab(&rest),
+        "-h" | "--help" | "help" => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(shell::Failure(message)) => {
+            eprintln!("xtask {command}: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `cargo xtask demo` and `cargo xtask lab`: building the release and handing over to it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::setup;
+use crate::shell::{self, Failure, Result, as_root, cargo, target_dir};
+
+/// Builds what the demo shows, and runs it as root.
+pub(crate) fn run() -> Result<()> {
+    setup::ensure()?;
+    println!("demo: building the release");
+    let packages = ["build", "--release", "--locked", "-p", "bypath-cli", "-p", "bypath-demo"];
+    shell::run(&mut cargo(&packages))?;
+    shell::run(&mut cargo(&["build", "--release", "--locked", "-p", "bypath-xdp", "--example", "ceiling"]))?;
+
+    let release = target_dir().join("release");
+    let mut demo = as_root(&release.join("bypath-demo"))?;
+    demo.arg("--bypath").arg(release.join("bypath"));
+    demo.arg("--ceiling").arg(release.join("examples/ceiling"));
+    demo.arg("--files").arg(target_dir().join("demo"));
+    hand_over(&mut demo)
+}
+
+/// Runs the built `bypath lab`, building it when it is not there.
+pub(crate) fn lab(args: &[String]) -> Result<()> {
+    let built = |profile: &str| Some(target_dir().join(profile).join("bypath")).filter(|file| file.exists());
+    let bypath: PathBuf = match built("release").or_else(|| built("debug")) {
+        Some(file) => file,
+        None => {
+            setup::ensure()?;
+            shell::run(&mut cargo(&["build", "--locked", "-p", "bypath-cli"]))?;
+            target_dir().join("debug/bypath")
+        }
+    };
+    hand_over(as_root(&bypath)?.arg("lab").args(args))
+}
+
+/// Becomes the program: its exit code is ours, and Ctrl-C is between the terminal and it.
+fn hand_over(command: &mut Command) -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    let error = command.exec();
+    Err(Failure(format!("{}: {error}", command.get_program().to_string_lossy())))
+}
