@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::{Budget, TICK};
 use crate::error::FetchError;
-use crate::net::{Stream, is_timeout};
+use crate::net::{Stream, is_transient};
 
 /// Room for bodies: large, so that one read takes what a fast network has brought meanwhile.
 pub(crate) const BODY_BUFFER: usize = 256 * 1024;
@@ -54,7 +54,7 @@ impl Conn {
             budget.check_idle(since, doing)?;
             match self.read_once(budget.tick()) {
                 Ok(n) => return Ok(n),
-                Err(e) if is_timeout(&e) || e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if is_transient(&e) => {}
                 Err(e) => return Err(FetchError::Recv(e.to_string())),
             }
         }
@@ -64,7 +64,7 @@ impl Conn {
     pub(crate) fn fill_within(&mut self, wait: Duration) -> Result<Option<usize>, FetchError> {
         match self.read_once(wait) {
             Ok(n) => Ok(Some(n)),
-            Err(e) if is_timeout(&e) || e.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(e) if is_transient(&e) => Ok(None),
             Err(e) => Err(FetchError::Recv(e.to_string())),
         }
     }
@@ -94,7 +94,7 @@ impl Conn {
             match self.stream.write(data) {
                 Ok(0) => return Err(FetchError::Send(io::ErrorKind::WriteZero.into())),
                 Ok(n) => data = &data[n..],
-                Err(e) if is_timeout(&e) || e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if is_transient(&e) => {}
                 Err(e) => return Err(FetchError::Send(e)),
             }
         }

@@ -2,8 +2,8 @@
 //! timeouts. The engine and the kernel each implement it, so one client runs over both and the two
 //! can be compared.
 //!
-//! Timeouts are errors of kind `WouldBlock` or `TimedOut`, as with the sockets of `std`; a stream
-//! on which one has happened is still usable.
+//! A call whose timeout has passed fails with `WouldBlock`, as with the sockets of `std` on Linux, and can
+//! be made again. `TimedOut` is final: the peer has not acknowledged anything for too long.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -51,8 +51,8 @@ pub trait Stream: Read + Write + Send {
 
 /// A listening TCP socket.
 pub trait Listener: Send {
-    /// The next connection, with its peer, or an error of kind `WouldBlock` or `TimedOut` when none
-    /// has come within `timeout`.
+    /// The next connection, with its peer, or `WouldBlock` when none has come within
+    /// `timeout`.
     fn accept(&self, timeout: Duration) -> io::Result<(Box<dyn Stream>, SocketAddr)>;
 
     /// Where it listens, with the port that was taken.
@@ -71,14 +71,7 @@ pub trait Udp: Send {
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }
 
-/// Whether an error of a read, write or accept only says that its timeout has passed.
-///
-/// The kernel reports a connection that died of retransmission timeouts with the same kind, but
-/// with `ETIMEDOUT` attached; that one is final.
-pub(crate) fn is_timeout(error: &io::Error) -> bool {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => true,
-        io::ErrorKind::TimedOut => error.raw_os_error() != Some(libc::ETIMEDOUT),
-        _ => false,
-    }
+/// Whether an error of a read, write or accept only says that the call may be made again.
+pub(crate) fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -11,7 +11,7 @@ use crate::budget::Budget;
 use crate::conn::Conn;
 use crate::dns::message::{Answer, Question, Verdict};
 use crate::error::FetchError;
-use crate::net::{Network, is_timeout};
+use crate::net::{Network, is_transient};
 
 /// More than any server sends without EDNS, which is not offered (RFC 1035 section 4.2.1 says 512).
 const MAX_DATAGRAM: usize = 4096;
@@ -79,7 +79,7 @@ impl Server<'_> {
             }
             let (len, from) = match socket.recv_from(&mut buf, self.budget.tick().min(left)) {
                 Ok(received) => received,
-                Err(e) if is_timeout(&e) || e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) if is_transient(&e) => continue,
                 Err(e) => return Err(e.into()),
             };
             if (from.ip(), from.port()) != (self.addr.ip(), self.addr.port()) {

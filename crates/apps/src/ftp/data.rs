@@ -14,7 +14,7 @@ use crate::error::FetchError;
 use crate::fetch::{DataMode, Exchange};
 use crate::ftp::control::Control;
 use crate::ftp::reply::{Reply, extended_port, passive_address};
-use crate::net::{Listener, Stream, is_timeout};
+use crate::net::{Listener, Stream, is_transient};
 
 /// How long a server may take to connect back; curl's default as well.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -122,7 +122,7 @@ pub(super) fn accept(
                 return Ok(Accepted::Data(Conn::new(stream, BODY_BUFFER)?));
             }
             Ok((stream, peer)) => turn_away(x, stream, peer),
-            Err(e) if is_timeout(&e) || e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if is_transient(&e) => {}
             Err(e) => return Err(FetchError::PortFailed(format!("cannot accept: {e}"))),
         }
         if finished {
