@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bypath_tcp::Connection;
+use bypath_tcp::{CloseReason, Connection, TxSegment};
 
 use crate::flow_table::FlowKey;
 use crate::ring::{ByteConsumer, ByteProducer};
@@ -68,6 +68,8 @@ pub(crate) struct Flow {
     pub(crate) template: Template,
     /// Retransmissions already added to the stack's counters.
     pub(crate) counted_retrans: u64,
+    /// The reset of a connection that its application gave up, until it is sent.
+    pub(crate) pending_reset: Option<TxSegment>,
 }
 
 impl Flow {
@@ -77,6 +79,21 @@ impl Flow {
 
     pub(crate) fn remote(&self) -> SocketAddr {
         self.key.remote()
+    }
+
+    /// Retransmissions since this was asked last.
+    pub(crate) fn uncounted_retransmissions(&mut self) -> u64 {
+        let all = self.conn.stats().segs_retrans;
+        all - std::mem::replace(&mut self.counted_retrans, all)
+    }
+
+    /// There is no place for it: whoever waits for it is told.
+    pub(crate) fn give_up(self) {
+        match self.app {
+            App::Pending(listener) => listener.opened(),
+            App::Socket(end) => end.shared.set_closed(CloseReason::Aborted),
+            App::Service(_) => {}
+        }
     }
 }
 

@@ -62,6 +62,12 @@ impl FlowKey {
         }
     }
 
+    /// Local and remote port.
+    pub(crate) fn ports(&self) -> (u16, u16) {
+        let (FlowKey::V4 { ports, .. } | FlowKey::V6 { ports, .. }) = self;
+        ((ports >> 16) as u16, *ports as u16)
+    }
+
     /// Our end.
     pub(crate) fn local(&self) -> SocketAddr {
         match *self {

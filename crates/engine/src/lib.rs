@@ -5,29 +5,52 @@
 //! keep (flows, timers, neighbours, routes), the control plane that watches the kernel over netlink, and the
 //! sockets that applications use.
 //!
+//! There are three ways to use it:
+//!
+//! - [`TcpStream`], [`TcpListener`] and [`UdpSocket`], blocking, from any thread, in the manner of `std::net`;
+//! - a [`Service`] that runs on the worker to completion, sees received bytes where the device put them, and
+//!   sends from [`SendSource`]s that are read again for retransmission;
+//! - the stack [`by_hand`]: packets in and out, sockets that never block, a clock of the caller's, no thread
+//!   and no device.
+//!
 //! A worker shares nothing on its data path. What has to cross a thread does so over single-producer,
 //! single-consumer rings: bytes between a socket and its connection (`ring`), packets that arrived on a
 //! worker which does not own their flow (`handoff`).
 
-#[allow(dead_code)]
+mod builder;
+pub mod by_hand;
+mod control;
+mod counters;
+mod device_egress;
+mod engine;
+mod error;
+mod flow;
 mod flow_table;
-#[allow(dead_code)]
 mod handoff;
-#[allow(dead_code)]
 mod kernel;
-#[allow(dead_code)]
 mod neighbor;
-#[allow(dead_code)]
 mod netlink;
-#[allow(dead_code)]
+mod packet;
 mod ports;
-#[allow(dead_code)]
 mod ring;
-#[allow(dead_code)]
 mod route;
-#[allow(dead_code)]
+mod service;
 mod slab;
+mod socket;
+mod source;
+mod stack;
+mod template;
 #[cfg(test)]
 mod testnet;
-#[allow(dead_code)]
 mod timer_wheel;
+mod worker;
+
+pub use builder::EngineBuilder;
+pub use bypath_tcp::{CloseReason, Config as TcpConfig, CongestionControl, Instant, State as TcpState};
+pub use bypath_xdp::{AttachMode, BindMode};
+pub use engine::{Engine, EngineInfo, EngineStats};
+pub use error::EngineError;
+pub use service::{ConnectionId, Service, ServiceConnection};
+pub use socket::{TcpInfo, TcpListener, TcpStream, UdpSocket};
+pub use source::SendSource;
+pub use worker::Poll;

@@ -74,12 +74,18 @@ pub(crate) struct TxPacket<'p, 'a> {
 }
 
 impl TxPacket<'_, '_> {
-    /// Copies `pieces` to `start`, which lies in the head, and sums them on the way.
+    /// Copies `pieces` to `start`, counted from the front of the packet, and sums them on the way.
     pub(crate) fn fill(&mut self, start: usize, pieces: &[&[u8]]) -> Sum {
         let mut sum = Sum::default();
         let mut done = 0;
         let mut chunk = 0;
         let mut at = start;
+        let mut size = self.head.len();
+        while at > size && chunk < self.rest.len() {
+            at -= size;
+            size = self.rest[chunk].len();
+            chunk += 1;
+        }
         for mut piece in pieces.iter().copied() {
             while !piece.is_empty() {
                 let room: &mut [u8] = if chunk == 0 {

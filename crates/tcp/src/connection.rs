@@ -247,6 +247,17 @@ impl Connection {
         self.hot.rcv_nxt
     }
 
+    /// Whether data is stored ahead of its turn.
+    pub fn has_holes(&self) -> bool {
+        self.hot.bits.has(Bits::HOLES)
+    }
+
+    /// The interface's MTU has changed: segments are at most `mss` bytes of options and payload from here on.
+    pub fn limit_mss(&mut self, mss: u16) {
+        self.cold.path_mss = mss.max(MIN_MSS);
+        self.refresh_mss();
+    }
+
     /// The application's stream now ends at `total` bytes; less than before is ignored, as is anything
     /// after [`Connection::close`].
     pub fn set_queued(&mut self, total: u64) {

@@ -116,6 +116,28 @@ pub struct DeviceStats {
     pub kick_errors: u64,
 }
 
+impl DeviceStats {
+    /// The sum of two devices' counters.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        DeviceStats {
+            rx_packets: self.rx_packets + other.rx_packets,
+            tx_packets: self.tx_packets + other.tx_packets,
+            rx_bytes: self.rx_bytes + other.rx_bytes,
+            tx_bytes: self.tx_bytes + other.tx_bytes,
+            rx_dropped: self.rx_dropped + other.rx_dropped,
+            rx_invalid_descs: self.rx_invalid_descs + other.rx_invalid_descs,
+            rx_ring_full: self.rx_ring_full + other.rx_ring_full,
+            fill_ring_empty: self.fill_ring_empty + other.fill_ring_empty,
+            tx_invalid_descs: self.tx_invalid_descs + other.tx_invalid_descs,
+            tx_ring_empty: self.tx_ring_empty + other.tx_ring_empty,
+            tx_ring_full: self.tx_ring_full + other.tx_ring_full,
+            kicks: self.kicks + other.kicks,
+            kick_errors: self.kick_errors + other.kick_errors,
+        }
+    }
+}
+
 /// A NIC as the engine drives it. One thread owns a device; nothing in it is shared.
 ///
 /// A loop looks like: `receive`, work, `alloc` and `transmit`, then one `flush`; `wait` when idle.

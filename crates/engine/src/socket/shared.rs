@@ -21,6 +21,8 @@ pub(crate) trait Wake: Send + Sync {
 /// never overflows while it is as long as there are flows.
 pub(crate) struct WorkerPort {
     pub(crate) touched: ArrayQueue<FlowId>,
+    /// A UDP socket has something to send.
+    pub(crate) datagrams: AtomicBool,
     pub(crate) waker: Box<dyn Wake>,
 }
 

@@ -44,13 +44,10 @@ impl Stack {
 
     pub(super) fn on_arp<E: Egress>(&mut self, now: Instant, packet: &ArpPacket, egress: &mut E) {
         let routes = &self.routes;
-        let outcome = discovery::handle_arp(
-            &mut self.neighbors,
-            now.as_nanos(),
-            packet,
-            self.config.mac,
-            |ip| routes.is_local(IpAddr::V4(ip)),
-        );
+        let outcome =
+            discovery::handle_arp(&mut self.neighbors, now.as_nanos(), packet, self.config.mac, |ip| {
+                routes.is_local(IpAddr::V4(ip))
+            });
         if let Some(reply) = outcome.reply {
             self.send_arp(&reply, reply.target_mac, egress);
         }
@@ -78,8 +75,17 @@ impl Stack {
         if outcome.invalid {
             self.counters.count(Cause::Malformed);
         }
-        if let Some(reply) = outcome.reply {
-            self.send_ndp(&reply, egress);
+        if let Some(mut reply) = outcome.reply {
+            if reply.dst_mac == MacAddr::UNSPECIFIED
+                && let Resolution::Known(mac) = self.resolve(now, IpAddr::V6(reply.dst))
+            {
+                reply.dst_mac = mac;
+            }
+            if reply.dst_mac == MacAddr::UNSPECIFIED {
+                self.counters.count(Cause::Unreachable);
+            } else {
+                self.send_ndp(&reply, egress);
+            }
         }
         if let Some(ip) = outcome.resolved {
             self.neighbor_resolved(now, IpAddr::V6(ip), egress);
@@ -107,12 +113,8 @@ impl Stack {
 
     fn send_ndp<E: Egress>(&mut self, ndp: &NdpMessage, egress: &mut E) {
         let message = Icmpv6::Ndp(ndp.message.clone());
-        let mut template = Template::new(
-            self.config.medium,
-            protocol::ICMPV6,
-            IpAddr::V6(ndp.src),
-            IpAddr::V6(ndp.dst),
-        );
+        let mut template =
+            Template::new(self.config.medium, protocol::ICMPV6, IpAddr::V6(ndp.src), IpAddr::V6(ndp.dst));
         template.set_link(self.config.mac, ndp.dst_mac);
         template.set_hop_limit(255);
         let len = message.encoded_len();

@@ -5,7 +5,7 @@
 //! [`Stack::flush`] sends what became of it, once for each flow that was touched.
 
 mod icmp;
-mod ingress;
+pub(crate) mod ingress;
 mod link;
 mod sockets;
 mod tcp;
@@ -59,6 +59,8 @@ pub(crate) struct StackConfig {
 /// What the control plane has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StackEvent {
+    /// A listener's port has got a connection; it keeps the port in use.
+    FlowAccepted(FlowKey),
     /// A flow is gone; its port may be given back.
     FlowClosed(FlowKey),
     /// The kernel should find this neighbour.
@@ -143,6 +145,11 @@ impl Stack {
     /// Whether a flow with this key is here.
     pub(crate) fn owns(&self, key: &FlowKey) -> bool {
         self.table.find(key).is_some()
+    }
+
+    /// The worker that owns the flow, unless another one has accepted it.
+    pub(crate) fn home_of(&self, key: &FlowKey, workers: usize) -> usize {
+        self.table.hasher().owner_of(key, workers)
     }
 
     /// The next moment at which [`Stack::advance`] has something to do.

@@ -103,19 +103,12 @@ impl Stack {
             template.write(out.head, len, id);
             let at = template.len();
             let sum = out.fill(at + udp::HEADER_LEN, &[payload]);
-            let mut header = UdpHeader {
-                src_port: local.port(),
-                dst_port: remote.port(),
-                len: len as u16,
-                checksum: 0,
-            };
+            let mut header =
+                UdpHeader { src_port: local.port(), dst_port: remote.port(), len: len as u16, checksum: 0 };
             if let Some(head) = out.head.get_mut(at..at + udp::HEADER_LEN) {
                 header.emit(head);
-                let all = template
-                    .pseudo
-                    .add_u16(len as u16)
-                    .add(bypath_wire::checksum::Sum::of(head))
-                    .add(sum);
+                let all =
+                    template.pseudo.add_u16(len as u16).add(bypath_wire::checksum::Sum::of(head)).add(sum);
                 header.checksum = udp::stored_checksum(all.finish());
                 header.emit(head);
             }

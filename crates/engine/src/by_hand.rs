@@ -1,0 +1,384 @@
+//! The stack by hand: packets in and out as bytes, sockets that never block, the caller's clock. No thread and
+//! no device, so that a simulator, a fuzzer or a test harness decides everything.
+//!
+//! A round is: [`Stack::receive`] packets, use the sockets, [`Stack::poll`] with the time, take packets with
+//! [`Stack::transmit`]; come back at [`Stack::next_deadline`].
+
+use std::collections::HashMap;
+use std::io::{Error, ErrorKind, Result};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use bypath_tcp::{Config, Instant};
+use bypath_wire::ethernet::MacAddr;
+use crossbeam::queue::ArrayQueue;
+
+use crate::packet::{PacketList, RxPacket};
+use crate::ports::{Ownership, PortAllocator, PortLease, Transport};
+use crate::route::{Prefix, RouteEntry};
+use crate::service::NoService;
+use crate::socket::end::{TcpEnd, error_of, socket_pair};
+use crate::socket::listener::ListenerShared;
+use crate::socket::shared::{Wake, WorkerPort, wish};
+use crate::socket::udp::UdpShared;
+use crate::stack::{Stack as Inner, StackConfig, StackEvent};
+use crate::template::Medium;
+
+/// What packets begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// An Ethernet header; the stack has this address, and speaks ARP and Neighbor Discovery.
+    Ethernet(MacAddr),
+    /// The IP header.
+    Ip,
+}
+
+/// Settings of a stack.
+#[derive(Clone, Debug)]
+pub struct StackOptions {
+    /// What packets begin with.
+    pub link: Link,
+    /// Largest IP packet, bytes.
+    pub mtu: u32,
+    /// Settings of TCP.
+    pub tcp: Config,
+    /// Bytes that a socket may have written and not yet acknowledged.
+    pub send_buffer: usize,
+    /// Connections in all states.
+    pub max_connections: usize,
+    /// Decides sequence numbers and hashes: the same seed, the same behaviour. Source ports are named by the
+    /// caller, or random.
+    pub seed: u64,
+}
+
+impl Default for StackOptions {
+    fn default() -> Self {
+        Self {
+            link: Link::Ip,
+            mtu: 1500,
+            tcp: Config::default(),
+            send_buffer: 1 << 18,
+            max_connections: 1_024,
+            seed: 0,
+        }
+    }
+}
+
+/// Names a TCP socket of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TcpSocket(u64);
+
+/// Names a listener of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TcpPort(u64);
+
+/// Names a UDP socket of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UdpPort(u64);
+
+struct NoSleep;
+
+impl Wake for NoSleep {
+    fn wake(&self) {}
+}
+
+struct Socket {
+    end: TcpEnd,
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+/// A stack by hand.
+pub struct Stack {
+    inner: Inner,
+    out: PacketList,
+    port: Arc<WorkerPort>,
+    sockets: HashMap<u64, Socket>,
+    listeners: HashMap<u64, (Arc<ListenerShared>, SocketAddr)>,
+    udp: HashMap<u64, (Arc<UdpShared>, SocketAddr)>,
+    leases: HashMap<SocketAddr, Vec<PortLease>>,
+    ports: PortAllocator,
+    next: u64,
+    now: Instant,
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").field("sockets", &self.sockets.len()).finish_non_exhaustive()
+    }
+}
+
+impl Stack {
+    /// A stack without addresses.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers for source ports.
+    pub fn new(options: &StackOptions) -> Result<Self> {
+        let (medium, mac) = match options.link {
+            Link::Ethernet(mac) => (Medium::Ethernet, mac),
+            Link::Ip => (Medium::Ip, MacAddr::UNSPECIFIED),
+        };
+        let mut tcp = options.tcp.clone();
+        tcp.receive_buffer = tcp.receive_buffer.next_power_of_two();
+        let port = Arc::new(WorkerPort {
+            touched: ArrayQueue::new(options.max_connections.max(1)),
+            datagrams: AtomicBool::new(false),
+            waker: Box::new(NoSleep),
+        });
+        let seed = |n: u64| options.seed.wrapping_add(n).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n;
+        let config = StackConfig {
+            medium,
+            mac,
+            mtu: options.mtu,
+            kernel_neighbors: false,
+            max_flows: options.max_connections,
+            tcp,
+            send_buffer: options.send_buffer.next_power_of_two(),
+            seeds: [seed(1), seed(2), seed(3), seed(4)],
+            reassembly_rings: 0,
+        };
+        Ok(Self {
+            inner: Inner::new(config, port.clone(), Box::new(NoService)),
+            out: PacketList::default(),
+            port,
+            sockets: HashMap::new(),
+            listeners: HashMap::new(),
+            udp: HashMap::new(),
+            leases: HashMap::new(),
+            ports: PortAllocator::new(Ownership::Own, 0)?,
+            next: 0,
+            now: Instant::ZERO,
+        })
+    }
+
+    /// Gives the stack an address in a network.
+    pub fn add_address(&mut self, address: IpAddr, prefix_len: u8) {
+        self.inner.routes.add_address(Prefix::new(address, prefix_len));
+    }
+
+    /// Sends what is for other networks to `gateway`.
+    pub fn add_gateway(&mut self, gateway: IpAddr) {
+        self.inner.routes.add_route(RouteEntry::default_via(gateway));
+    }
+
+    /// Takes a packet that has arrived at `now`.
+    pub fn receive(&mut self, now: Instant, packet: &[u8]) {
+        self.now = self.now.max(now);
+        self.inner.input(self.now, &RxPacket::whole(packet), 0, true, &mut self.out);
+    }
+
+    /// Does what sockets have asked for and what is due at `now`.
+    pub fn poll(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.inner.take_wishes(self.now);
+        if self.port.datagrams.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            self.inner.send_datagrams(self.now, &mut self.out);
+        }
+        self.inner.advance(self.now, &mut self.out);
+        self.inner.flush(self.now, &mut self.out);
+        while self.inner.has_work() {
+            self.inner.flush(self.now, &mut self.out);
+        }
+        while let Some(event) = self.inner.events.pop_front() {
+            if let StackEvent::FlowClosed(key) = event
+                && let Some(held) = self.leases.get_mut(&key.local())
+            {
+                held.pop();
+                if held.is_empty() {
+                    self.leases.remove(&key.local());
+                }
+            }
+        }
+    }
+
+    /// The next packet to be sent.
+    pub fn transmit(&mut self) -> Option<Vec<u8>> {
+        self.out.packets.pop_front()
+    }
+
+    /// When [`Stack::poll`] has something to do, if nothing arrives before; `None`: never.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.inner.next_deadline()
+    }
+
+    /// Opens a connection from `local_port` (0: any) to `remote`.
+    ///
+    /// # Errors
+    /// `NetworkUnreachable` without a route, `AddrInUse` when the port is taken.
+    pub fn connect(&mut self, remote: SocketAddr, local_port: u16) -> Result<TcpSocket> {
+        let route = self
+            .inner
+            .routes
+            .lookup(remote.ip())
+            .ok_or_else(|| Error::new(ErrorKind::NetworkUnreachable, "no route"))?;
+        let wanted = SocketAddr::new(route.source, local_port);
+        let lease = if local_port == 0 {
+            self.ports.for_connection(Transport::Tcp, route.source, remote, |_| true)?
+        } else {
+            self.ports.exactly(Transport::Tcp, wanted)?
+        };
+        let local = SocketAddr::new(route.source, lease.port());
+        self.leases.entry(local).or_default().push(lease);
+        let receive = self.inner.config.tcp.receive_buffer as usize;
+        let (end, socket) = socket_pair(self.port.clone(), receive, self.inner.config.send_buffer);
+        self.inner.connect(self.now, local, remote, end);
+        Ok(self.keep(socket, local, remote))
+    }
+
+    fn keep(&mut self, end: TcpEnd, local: SocketAddr, remote: SocketAddr) -> TcpSocket {
+        let name = self.name();
+        self.sockets.insert(name, Socket { end, local, remote });
+        TcpSocket(name)
+    }
+
+    fn name(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Listens at `local`; up to `backlog` connections wait to be accepted.
+    pub fn listen(&mut self, local: SocketAddr, backlog: usize) -> TcpPort {
+        let (shared, _) = ListenerShared::new(backlog);
+        let shared = Arc::new(shared);
+        self.inner.listen(local, shared.clone());
+        let name = self.name();
+        self.listeners.insert(name, (shared, local));
+        TcpPort(name)
+    }
+
+    /// The next connection to a listener, if one waits.
+    pub fn accept(&mut self, port: TcpPort) -> Option<TcpSocket> {
+        let accepted = self.listeners.get(&port.0)?.0.take()?;
+        Some(self.keep(accepted.end, accepted.local, accepted.remote))
+    }
+
+    /// Listens no more.
+    pub fn close_listener(&mut self, port: TcpPort) {
+        if let Some((_, local)) = self.listeners.remove(&port.0) {
+            self.inner.unlisten(local);
+        }
+    }
+
+    /// Whether a connection is open; an error if it could not be opened, or has ended otherwise than in order.
+    ///
+    /// # Errors
+    /// As a socket's: `ConnectionRefused`, `ConnectionReset`, `TimedOut`, `HostUnreachable`.
+    pub fn is_connected(&self, socket: TcpSocket) -> Result<bool> {
+        let status = self.socket(socket)?.end.shared.status();
+        match status.closed() {
+            Some(bypath_tcp::CloseReason::Finished) | None => Ok(status.is_connected()),
+            Some(reason) => Err(error_of(reason)),
+        }
+    }
+
+    /// Whether a connection is over and its place free.
+    pub fn is_closed(&self, socket: TcpSocket) -> bool {
+        self.socket(socket).map_or(true, |s| s.end.shared.status().closed().is_some())
+    }
+
+    /// Gives bytes to be sent; returns how many there was room for.
+    ///
+    /// # Errors
+    /// As [`Stack::is_connected`]; `BrokenPipe` after [`Stack::shutdown`].
+    pub fn send(&mut self, socket: TcpSocket, bytes: &[u8]) -> Result<usize> {
+        let socket = self.socket_mut(socket)?;
+        let shared = socket.end.shared.clone();
+        socket.end.write.try_write(&shared, bytes).unwrap_or(Ok(0))
+    }
+
+    /// Takes received bytes: `None` when there are none yet, 0 at the end of the stream.
+    ///
+    /// # Errors
+    /// As [`Stack::is_connected`].
+    pub fn recv(&mut self, socket: TcpSocket, out: &mut [u8]) -> Result<Option<usize>> {
+        let socket = self.socket_mut(socket)?;
+        let shared = socket.end.shared.clone();
+        socket.end.read.try_read(&shared, out).transpose()
+    }
+
+    /// No more will be sent; what was given still is.
+    pub fn shutdown(&mut self, socket: TcpSocket) -> Result<()> {
+        let socket = self.socket_mut(socket)?;
+        let shared = socket.end.shared.clone();
+        socket.end.write.close(&shared);
+        Ok(())
+    }
+
+    /// Turns Nagle's algorithm off (`true`) or on.
+    pub fn set_nodelay(&mut self, socket: TcpSocket, on: bool) -> Result<()> {
+        let shared = &self.socket(socket)?.end.shared;
+        shared.wish(if on { wish::NODELAY_ON } else { wish::NODELAY_OFF });
+        Ok(())
+    }
+
+    /// Resets the connection.
+    pub fn abort(&mut self, socket: TcpSocket) -> Result<()> {
+        self.socket(socket)?.end.shared.wish(wish::ABORT);
+        Ok(())
+    }
+
+    /// The application is done with the socket: what was given is still sent, unread data resets.
+    pub fn close(&mut self, socket: TcpSocket) {
+        self.sockets.remove(&socket.0);
+    }
+
+    /// Local and remote address of a connection.
+    pub fn addresses(&self, socket: TcpSocket) -> Result<(SocketAddr, SocketAddr)> {
+        self.socket(socket).map(|s| (s.local, s.remote))
+    }
+
+    /// Connections in any state, TIME-WAIT included.
+    pub fn connections(&self) -> usize {
+        self.inner.flow_count()
+    }
+
+    /// Packets not used, by cause.
+    pub fn drops(&self) -> Vec<(&'static str, u64)> {
+        self.inner.counters.drops().collect()
+    }
+
+    /// TCP segments sent again.
+    pub fn retransmits(&self) -> u64 {
+        self.inner.counters.segs_retrans
+    }
+
+    fn socket(&self, socket: TcpSocket) -> Result<&Socket> {
+        self.sockets.get(&socket.0).ok_or_else(unknown)
+    }
+
+    fn socket_mut(&mut self, socket: TcpSocket) -> Result<&mut Socket> {
+        self.sockets.get_mut(&socket.0).ok_or_else(unknown)
+    }
+
+    /// A UDP socket at `local`.
+    pub fn bind_udp(&mut self, local: SocketAddr) -> UdpPort {
+        let (shared, _) = UdpShared::new(self.port.clone());
+        let shared = Arc::new(shared);
+        self.inner.bind_udp(local, shared.clone());
+        let name = self.name();
+        self.udp.insert(name, (shared, local));
+        UdpPort(name)
+    }
+
+    /// Queues a datagram; `false`: too many wait.
+    pub fn send_to(&mut self, socket: UdpPort, payload: &[u8], to: SocketAddr) -> bool {
+        self.udp.get(&socket.0).is_some_and(|(shared, _)| shared.send(to, payload))
+    }
+
+    /// The next datagram received, if any.
+    pub fn recv_from(&mut self, socket: UdpPort) -> Option<(SocketAddr, Vec<u8>)> {
+        self.udp.get(&socket.0)?.0.take()
+    }
+
+    /// Gives a UDP socket back.
+    pub fn close_udp(&mut self, socket: UdpPort) {
+        if let Some((_, local)) = self.udp.remove(&socket.0) {
+            self.inner.unbind_udp(local);
+        }
+    }
+}
+
+fn unknown() -> Error {
+    Error::new(ErrorKind::NotFound, "no such socket")
+}

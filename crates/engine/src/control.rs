@@ -1,0 +1,433 @@
+//! The control plane: one thread that owns ports, routes and the steering of traffic, watches the kernel, and
+//! answers what sockets ask for. It talks to workers over bounded queues and never touches a packet.
+
+use std::collections::HashMap;
+use std::io::{Error, ErrorKind, Result};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bypath_xdp::{DeviceStats, Protocol, Steering};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::queue::ArrayQueue;
+use crossbeam::sync::Parker;
+
+use crate::counters::Counters;
+use crate::flow_table::{FlowHasher, FlowKey};
+use crate::kernel::{KernelEvent, KernelNeighbor, KernelNeighbors};
+use crate::ports::{PortAllocator, PortLease, Transport};
+use crate::route::RouteTable;
+use crate::socket::end::{TcpEnd, socket_pair};
+use crate::socket::listener::ListenerShared;
+use crate::socket::shared::{Wake, WorkerPort};
+use crate::socket::udp::UdpShared;
+use crate::stack::StackEvent;
+use crate::worker::{Command, WorkerReport, WorkerWaker};
+
+/// How long a worker may take to answer a request for its figures.
+const REPORT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A socket's parts, as the control plane hands them out.
+pub(crate) struct Opened {
+    pub(crate) end: TcpEnd,
+    pub(crate) local: SocketAddr,
+}
+
+/// A listener's parts.
+pub(crate) struct Listening {
+    pub(crate) shared: Arc<ListenerShared>,
+    pub(crate) parker: Parker,
+    pub(crate) local: SocketAddr,
+}
+
+/// A UDP socket's parts.
+pub(crate) struct BoundUdp {
+    pub(crate) shared: Arc<UdpShared>,
+    pub(crate) parker: Parker,
+    pub(crate) local: SocketAddr,
+}
+
+/// Figures of all workers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) counters: Counters,
+    pub(crate) device: DeviceStats,
+    pub(crate) flows: usize,
+    pub(crate) steering: Vec<(String, u64)>,
+}
+
+/// What comes to the control plane.
+pub(crate) enum ControlMessage {
+    Connect { remote: SocketAddr, reply: Sender<Result<Opened>> },
+    Listen { local: SocketAddr, backlog: usize, reply: Sender<Result<Listening>> },
+    Unlisten(SocketAddr),
+    BindUdp { local: SocketAddr, reply: Sender<Result<BoundUdp>> },
+    UnbindUdp(SocketAddr),
+    SourceFor { remote: IpAddr, reply: Sender<Result<IpAddr>> },
+    Report(Sender<Totals>),
+    Kernel(KernelEvent),
+    Worker(usize, StackEvent),
+    Stop,
+}
+
+/// A worker, from here.
+pub(crate) struct WorkerHandle {
+    pub(crate) commands: Arc<ArrayQueue<Command>>,
+    pub(crate) waker: Arc<WorkerWaker>,
+    pub(crate) port: Arc<WorkerPort>,
+    pub(crate) thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl WorkerHandle {
+    fn tell(&self, mut command: Command) {
+        loop {
+            match self.commands.push(command) {
+                Ok(()) => return self.waker.wake(),
+                Err(back) => {
+                    // The worker empties its queue every round: this is rare and short. A worker that is
+                    // gone will never empty it.
+                    if self.thread.as_ref().is_none_or(std::thread::JoinHandle::is_finished) {
+                        return;
+                    }
+                    command = back;
+                    self.waker.wake();
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
+}
+
+/// How traffic gets here: the addresses are the engine's own, or single ports are taken from the kernel's.
+pub(crate) enum Attachment {
+    /// Whole addresses; the steering program is kept attached.
+    Own { steering: Steering },
+    /// Ports of addresses that the kernel keeps.
+    Shared { steering: Steering, neighbors: KernelNeighbors },
+}
+
+impl Attachment {
+    fn steering(&self) -> &Steering {
+        match self {
+            Self::Own { steering } | Self::Shared { steering, .. } => steering,
+        }
+    }
+}
+
+/// What a port is kept for: its lease, and how many flows, listeners and sockets use it.
+struct PortUse {
+    /// Held for its effect: the kernel may not use the port meanwhile.
+    _lease: PortLease,
+    users: usize,
+}
+
+/// See the module.
+pub(crate) struct Control {
+    pub(crate) attachment: Attachment,
+    pub(crate) routes: RouteTable,
+    pub(crate) ports: PortAllocator,
+    pub(crate) hasher: FlowHasher,
+    pub(crate) workers: Vec<WorkerHandle>,
+    pub(crate) receive_buffer: usize,
+    pub(crate) send_buffer: usize,
+    /// Largest packet that the devices carry, whatever the interface's MTU becomes.
+    pub(crate) device_mtu: u32,
+    uses: HashMap<(Transport, SocketAddr), PortUse>,
+    connections: HashMap<SocketAddr, Vec<SocketAddr>>,
+}
+
+impl Control {
+    pub(crate) fn new(
+        attachment: Attachment,
+        routes: RouteTable,
+        ports: PortAllocator,
+        hasher: FlowHasher,
+        (receive_buffer, send_buffer): (usize, usize),
+        device_mtu: u32,
+    ) -> Self {
+        Self {
+            attachment,
+            routes,
+            ports,
+            hasher,
+            workers: Vec::new(),
+            receive_buffer,
+            send_buffer,
+            device_mtu,
+            uses: HashMap::new(),
+            connections: HashMap::new(),
+        }
+    }
+
+    /// Tells all workers of neighbours that the kernel knows.
+    pub(crate) fn learn(&self, known: &[KernelNeighbor]) {
+        for n in known {
+            self.tell_all(|| Command::Learn { ip: n.ip, mac: n.mac, permanent: n.permanent });
+        }
+    }
+
+    /// Takes the ports of a service, at each of our addresses, for as long as the engine runs.
+    pub(crate) fn serve(&mut self, ports: &[u16]) -> Result<()> {
+        let ours: Vec<IpAddr> = self.routes.addresses().iter().map(crate::route::Prefix::addr).collect();
+        for ip in ours {
+            for port in ports {
+                self.claim(Transport::Tcp, SocketAddr::new(ip, *port))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves until told to stop, then stops the workers.
+    pub(crate) fn run(mut self, messages: &Receiver<ControlMessage>) {
+        while let Ok(message) = messages.recv() {
+            match message {
+                ControlMessage::Connect { remote, reply } => {
+                    let _ = reply.send(self.connect(remote));
+                }
+                ControlMessage::Listen { local, backlog, reply } => {
+                    let _ = reply.send(self.listen(local, backlog));
+                }
+                ControlMessage::Unlisten(local) => {
+                    self.tell_all(|| Command::Unlisten(local));
+                    self.unuse(Transport::Tcp, local);
+                }
+                ControlMessage::BindUdp { local, reply } => {
+                    let _ = reply.send(self.bind_udp(local));
+                }
+                ControlMessage::UnbindUdp(local) => {
+                    self.tell_all(|| Command::UnbindUdp(local));
+                    self.unuse(Transport::Udp, local);
+                }
+                ControlMessage::SourceFor { remote, reply } => {
+                    let _ = reply.send(self.source_for(remote));
+                }
+                ControlMessage::Report(reply) => {
+                    let _ = reply.send(self.report());
+                }
+                ControlMessage::Kernel(event) => {
+                    if self.on_kernel(event) {
+                        break;
+                    }
+                }
+                ControlMessage::Worker(_, event) => self.on_worker(event),
+                ControlMessage::Stop => break,
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.tell_all(|| Command::Stop);
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take()
+                && thread.join().is_err()
+            {
+                tracing::error!("a worker has panicked");
+            }
+        }
+    }
+
+    fn tell_all(&self, command: impl Fn() -> Command) {
+        for worker in &self.workers {
+            worker.tell(command());
+        }
+    }
+
+    /// The source address that packets to `remote` have.
+    fn source_for(&self, remote: IpAddr) -> Result<IpAddr> {
+        self.routes.lookup(remote).map(|r| r.source).ok_or_else(|| {
+            Error::new(
+                ErrorKind::NetworkUnreachable,
+                format!("no route to {remote}: give --gateway, or an address in its network"),
+            )
+        })
+    }
+
+    fn connect(&mut self, remote: SocketAddr) -> Result<Opened> {
+        let source = self.source_for(remote.ip())?;
+        let connections = &self.connections;
+        let lease = self.ports.for_connection(Transport::Tcp, source, remote, |port| {
+            connections.get(&SocketAddr::new(source, port)).is_none_or(|peers| !peers.contains(&remote))
+        })?;
+        let local = SocketAddr::new(source, lease.port());
+        let key = FlowKey::new(local, remote)
+            .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "addresses of different families"))?;
+        self.use_port(Transport::Tcp, local, lease)?;
+        self.connections.entry(local).or_default().push(remote);
+        let index = self.hasher.owner_of(&key, self.workers.len());
+        let Some(worker) = self.workers.get(index) else {
+            return Err(Error::new(ErrorKind::NotConnected, "the engine has no workers"));
+        };
+        let (end, socket) = socket_pair(worker.port.clone(), self.receive_buffer, self.send_buffer);
+        worker.tell(Command::Connect { local, remote, end: Box::new(end) });
+        Ok(Opened { end: socket, local })
+    }
+
+    fn listen(&mut self, local: SocketAddr, backlog: usize) -> Result<Listening> {
+        let local = self.claim(Transport::Tcp, local)?;
+        let (shared, parker) = ListenerShared::new(backlog);
+        let shared = Arc::new(shared);
+        self.tell_all(|| Command::Listen(local, shared.clone()));
+        Ok(Listening { shared, parker, local })
+    }
+
+    fn bind_udp(&mut self, local: SocketAddr) -> Result<BoundUdp> {
+        let local = self.claim(Transport::Udp, local)?;
+        let Some(first) = self.workers.first() else {
+            return Err(Error::new(ErrorKind::NotConnected, "the engine has no workers"));
+        };
+        let (shared, parker) = UdpShared::new(first.port.clone());
+        let shared = Arc::new(shared);
+        self.tell_all(|| Command::BindUdp(local, shared.clone()));
+        Ok(BoundUdp { shared, parker, local })
+    }
+
+    /// Takes a port by name, or any for port 0. The unspecified address means the first of ours.
+    fn claim(&mut self, transport: Transport, wanted: SocketAddr) -> Result<SocketAddr> {
+        let ip = if wanted.ip().is_unspecified() {
+            let ours = self.routes.addresses().iter().map(crate::route::Prefix::addr);
+            ours.into_iter().find(|ip| ip.is_ipv4() == wanted.is_ipv4()).ok_or_else(|| {
+                Error::new(ErrorKind::AddrNotAvailable, "the interface has no address of this family")
+            })?
+        } else if self.routes.is_local(wanted.ip()) {
+            wanted.ip()
+        } else {
+            let text = format!("{} is not an address of the interface", wanted.ip());
+            return Err(Error::new(ErrorKind::AddrNotAvailable, text));
+        };
+        let lease = self.ports.exactly(transport, SocketAddr::new(ip, wanted.port()))?;
+        let local = SocketAddr::new(ip, lease.port());
+        self.use_port(transport, local, lease)?;
+        Ok(local)
+    }
+
+    /// From here on the port's traffic comes to the engine.
+    fn use_port(&mut self, transport: Transport, local: SocketAddr, lease: PortLease) -> Result<()> {
+        if let Some(found) = self.uses.get_mut(&(transport, local)) {
+            found.users += 1;
+            return Ok(());
+        }
+        if let Attachment::Shared { steering, .. } = &mut self.attachment {
+            let port = local.port();
+            steering.own_ports(local.ip(), protocol(transport), port..=port).map_err(Error::other)?;
+        }
+        self.uses.insert((transport, local), PortUse { _lease: lease, users: 1 });
+        Ok(())
+    }
+
+    fn unuse(&mut self, transport: Transport, local: SocketAddr) {
+        let key = (transport, local);
+        let Some(found) = self.uses.get_mut(&key) else { return };
+        found.users -= 1;
+        if found.users > 0 {
+            return;
+        }
+        if let Attachment::Shared { steering, .. } = &mut self.attachment {
+            let port = local.port();
+            if let Err(error) = steering.disown_ports(local.ip(), protocol(transport), port..=port) {
+                tracing::warn!(%local, %error, "the port stays with the engine");
+            }
+        }
+        self.uses.remove(&key);
+    }
+
+    fn on_worker(&mut self, event: StackEvent) {
+        match event {
+            StackEvent::FlowAccepted(key) => {
+                if let Some(found) = self.uses.get_mut(&(Transport::Tcp, key.local())) {
+                    found.users += 1;
+                }
+            }
+            StackEvent::FlowClosed(key) => {
+                let (local, remote) = (key.local(), key.remote());
+                if let Some(peers) = self.connections.get_mut(&local) {
+                    peers.retain(|peer| *peer != remote);
+                    if peers.is_empty() {
+                        self.connections.remove(&local);
+                    }
+                }
+                self.unuse(Transport::Tcp, local);
+            }
+            StackEvent::NeedNeighbor(ip) => {
+                if let Attachment::Shared { neighbors, .. } = &mut self.attachment
+                    && let Err(error) = neighbors.ask(ip)
+                {
+                    tracing::debug!(%ip, %error, "the kernel does not look for this neighbour");
+                    self.tell_all(|| Command::NeighborGone(ip));
+                }
+            }
+        }
+    }
+
+    /// `true`: the interface is gone.
+    fn on_kernel(&mut self, event: KernelEvent) -> bool {
+        let shared = matches!(self.attachment, Attachment::Shared { .. });
+        match event {
+            KernelEvent::NeighborLearned(n) if shared => {
+                self.tell_all(|| Command::Learn { ip: n.ip, mac: n.mac, permanent: n.permanent });
+            }
+            KernelEvent::NeighborGone(ip) if shared => self.tell_all(|| Command::NeighborGone(ip)),
+            KernelEvent::AddressAdded(prefix) if shared => self.reroute(|r| r.add_address_only(prefix)),
+            KernelEvent::AddressRemoved(prefix) if shared => {
+                self.reroute(|r| r.remove_address(prefix.addr()));
+            }
+            KernelEvent::RouteAdded(entry) if shared => self.reroute(|r| r.add_route(entry)),
+            KernelEvent::RouteRemoved(entry) if shared => self.reroute(|r| r.remove_route(&entry)),
+            KernelEvent::MtuChanged(mtu) => {
+                let usable = mtu.min(self.device_mtu);
+                if usable < mtu {
+                    tracing::warn!(mtu, usable, "the MTU grew beyond what the sockets were opened for");
+                }
+                self.tell_all(|| Command::Mtu(usable));
+            }
+            KernelEvent::LinkDown => tracing::warn!("link down: connections wait for it to come back"),
+            KernelEvent::LinkUp => tracing::info!("link up"),
+            KernelEvent::LinkGone => {
+                tracing::error!("the interface is gone");
+                return true;
+            }
+            KernelEvent::MacChanged(mac) => {
+                tracing::warn!(%mac, "the interface's link address changed: restart to use it");
+            }
+            KernelEvent::Overrun => tracing::warn!("changes of the interface were missed"),
+            _ => {}
+        }
+        false
+    }
+
+    fn reroute(&mut self, change: impl FnOnce(&mut RouteTable)) {
+        change(&mut self.routes);
+        let routes = self.routes.clone();
+        self.tell_all(|| Command::Routes(routes.clone()));
+    }
+
+    fn report(&self) -> Totals {
+        let mut totals = Totals { steering: self.steering_counters(), ..Totals::default() };
+        for worker in &self.workers {
+            let (reply, answer) = bounded(1);
+            worker.tell(Command::Report(reply));
+            if let Ok(WorkerReport { counters, device, flows }) = answer.recv_timeout(REPORT_PATIENCE) {
+                totals.counters.add(&counters);
+                totals.device = totals.device.plus(&device);
+                totals.flows += flows;
+            }
+        }
+        totals
+    }
+
+    fn steering_counters(&self) -> Vec<(String, u64)> {
+        self.attachment.steering().counters()
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn protocol(transport: Transport) -> Protocol {
+    match transport {
+        Transport::Tcp => Protocol::Tcp,
+        Transport::Udp => Protocol::Udp,
+    }
+}

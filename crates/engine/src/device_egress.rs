@@ -1,0 +1,87 @@
+//! Packets out through a device: frames taken, filled and queued.
+
+use arrayvec::ArrayVec;
+use bypath_xdp::{Device, Frame, UmemArea};
+
+use crate::packet::{Egress, MAX_CHUNKS, TxPacket};
+
+/// A device to send with.
+pub(crate) struct DeviceEgress<'d, D> {
+    device: &'d mut D,
+    area: &'d UmemArea,
+}
+
+impl<'d, D: Device> DeviceEgress<'d, D> {
+    pub(crate) fn new(device: &'d mut D, area: &'d UmemArea) -> Self {
+        Self { device, area }
+    }
+
+    fn frames_for(&self, len: usize) -> usize {
+        len.div_ceil(self.area.chunk_size())
+    }
+
+    fn send_split(&mut self, len: usize, queue: u16, build: impl FnOnce(&mut TxPacket<'_, '_>)) -> bool {
+        let count = self.frames_for(len);
+        if count > MAX_CHUNKS + 1 || self.device.tx_room() < count {
+            return false;
+        }
+        let mut frames: ArrayVec<Frame, { MAX_CHUNKS + 1 }> = ArrayVec::new();
+        let mut left = len;
+        for i in 0..count {
+            let Some(mut frame) = self.device.alloc() else {
+                for frame in frames {
+                    self.device.release(frame);
+                }
+                return false;
+            };
+            let here = left.min(self.area.chunk_size());
+            left -= here;
+            frame.set_len(here as u32);
+            frame.set_queue(queue);
+            frame.set_more(i + 1 < count);
+            frames.push(frame);
+        }
+        {
+            let mut chunks: ArrayVec<&mut [u8], { MAX_CHUNKS + 1 }> = ArrayVec::new();
+            for frame in &mut frames {
+                let len = frame.len();
+                let bytes = self.area.bytes_mut(frame);
+                let len = len.min(bytes.len());
+                chunks.push(&mut bytes[..len]);
+            }
+            if let Some((head, rest)) = chunks.split_first_mut() {
+                build(&mut TxPacket { head, rest });
+            }
+        }
+        for frame in frames {
+            self.device.transmit(frame);
+        }
+        true
+    }
+}
+
+impl<D: Device> Egress for DeviceEgress<'_, D> {
+    fn has_room(&self, len: usize) -> bool {
+        self.device.tx_room() >= self.frames_for(len)
+    }
+
+    fn send(&mut self, len: usize, queue: u16, build: impl FnOnce(&mut TxPacket<'_, '_>)) -> bool {
+        if len > self.area.chunk_size() {
+            return self.send_split(len, queue, build);
+        }
+        if self.device.tx_room() == 0 {
+            return false;
+        }
+        let Some(mut frame) = self.device.alloc() else { return false };
+        frame.set_len(len as u32);
+        frame.set_queue(queue);
+        let bytes = self.area.bytes_mut(&mut frame);
+        let Some(head) = bytes.get_mut(..len) else {
+            self.device.release(frame);
+            return false;
+        };
+        build(&mut TxPacket { head, rest: &mut [] });
+        self.device.transmit(frame);
+        true
+    }
+}

@@ -1,0 +1,176 @@
+//! The engine as an application holds it: a handle to the control plane, and what it found out at its start.
+
+use std::io::{Error, ErrorKind, Result};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Sender, bounded};
+
+use crate::builder::EngineBuilder;
+use crate::control::{BoundUdp, ControlMessage, Listening, Opened, Totals};
+
+/// What the engine runs on. Modes are read back from the kernel, never what was asked for.
+#[derive(Clone, Debug)]
+pub struct EngineInfo {
+    /// Interface.
+    pub interface: String,
+    /// How the AF_XDP sockets are bound: `zerocopy`, `copy`.
+    pub mode: String,
+    /// Where the steering program runs: `native`, `generic`.
+    pub xdp: String,
+    /// Kernel driver of the interface.
+    pub driver: String,
+    /// Largest IP packet, bytes.
+    pub mtu: u32,
+    /// Queues served.
+    pub queues: Vec<u32>,
+    /// Cores of the workers, one each.
+    pub cores: Vec<usize>,
+    /// Kernel release.
+    pub kernel: String,
+    /// Addresses that the engine sends from.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Figures of an engine, over all workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes received, link headers included.
+    pub rx_bytes: u64,
+    /// Bytes sent, link headers included.
+    pub tx_bytes: u64,
+    /// TCP segments sent, and of them those sent again.
+    pub segments_out: u64,
+    /// TCP segments sent again.
+    pub retransmits: u64,
+    /// Packets passed on between workers.
+    pub handed_off: u64,
+    /// Connections in any state.
+    pub flows: usize,
+    /// Packets not used, by cause; only causes that were seen.
+    pub drops: Vec<(String, u64)>,
+}
+
+impl EngineStats {
+    fn from(totals: &Totals) -> Self {
+        let (device, counters) = (&totals.device, &totals.counters);
+        let mut drops: Vec<(String, u64)> = counters.drops().map(|(name, n)| (name.to_owned(), n)).collect();
+        let device_drops = [
+            ("rx_dropped", device.rx_dropped),
+            ("rx_invalid_descs", device.rx_invalid_descs),
+            ("rx_ring_full", device.rx_ring_full),
+            ("fill_ring_empty", device.fill_ring_empty),
+            ("tx_invalid_descs", device.tx_invalid_descs),
+            ("tx_ring_full", device.tx_ring_full),
+        ];
+        drops.extend(device_drops.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)));
+        let steering = totals.steering.iter().filter(|(name, n)| *n > 0 && name.contains("drop"));
+        drops.extend(steering.map(|(name, n)| (format!("steer_{name}"), *n)));
+        Self {
+            rx_packets: device.rx_packets,
+            tx_packets: device.tx_packets,
+            rx_bytes: device.rx_bytes,
+            tx_bytes: device.tx_bytes,
+            segments_out: counters.segs_out,
+            retransmits: counters.segs_retrans,
+            handed_off: counters.handed_off,
+            flows: totals.flows,
+            drops,
+        }
+    }
+}
+
+/// A running engine. Clones are handles to the same one; it stops, and gives the interface back, when the last
+/// of them and of its sockets is dropped.
+#[derive(Clone)]
+pub struct Engine {
+    running: Arc<Running>,
+}
+
+pub(crate) struct Running {
+    pub(crate) control: Sender<ControlMessage>,
+    pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) info: EngineInfo,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("info", &self.running.info).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.control.send(ControlMessage::Stop);
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the control plane has panicked");
+        }
+    }
+}
+
+impl Engine {
+    /// Settings of an engine to be started.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    pub(crate) fn new(running: Running) -> Self {
+        Self { running: Arc::new(running) }
+    }
+
+    /// What it runs on.
+    pub fn info(&self) -> &EngineInfo {
+        &self.running.info
+    }
+
+    /// Figures as of now.
+    pub fn stats(&self) -> EngineStats {
+        let (reply, answer) = bounded(1);
+        let asked = self.running.control.send(ControlMessage::Report(reply));
+        let totals = asked.ok().and_then(|()| answer.recv().ok()).unwrap_or_default();
+        EngineStats::from(&totals)
+    }
+
+    /// The address that packets to `remote` come from.
+    ///
+    /// # Errors
+    /// `NetworkUnreachable` without a route.
+    pub fn source_for(&self, remote: IpAddr) -> Result<IpAddr> {
+        self.ask(|reply| ControlMessage::SourceFor { remote, reply })
+    }
+
+    pub(crate) fn open(&self, remote: SocketAddr) -> Result<Opened> {
+        self.ask(|reply| ControlMessage::Connect { remote, reply })
+    }
+
+    pub(crate) fn listen(&self, local: SocketAddr, backlog: usize) -> Result<Listening> {
+        self.ask(|reply| ControlMessage::Listen { local, backlog, reply })
+    }
+
+    pub(crate) fn unlisten(&self, local: SocketAddr) {
+        let _ = self.running.control.send(ControlMessage::Unlisten(local));
+    }
+
+    pub(crate) fn bind_udp(&self, local: SocketAddr) -> Result<BoundUdp> {
+        self.ask(|reply| ControlMessage::BindUdp { local, reply })
+    }
+
+    pub(crate) fn unbind_udp(&self, local: SocketAddr) {
+        let _ = self.running.control.send(ControlMessage::UnbindUdp(local));
+    }
+
+    fn ask<T>(&self, message: impl FnOnce(Sender<Result<T>>) -> ControlMessage) -> Result<T> {
+        let stopped = || Error::new(ErrorKind::NotConnected, "the engine has stopped: its interface is gone");
+        let (reply, answer) = bounded(1);
+        self.running.control.send(message(reply)).map_err(|_| stopped())?;
+        answer.recv().map_err(|_| stopped())?
+    }
+}

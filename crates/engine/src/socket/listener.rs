@@ -1,0 +1,60 @@
+//! A listener as workers see it: a bound on half-open connections, and the queue of those that wait to be
+//! accepted.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crossbeam::queue::ArrayQueue;
+use crossbeam::sync::Parker;
+
+use super::end::TcpEnd;
+use super::shared::Waiting;
+
+/// A connection that waits to be accepted.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) end: TcpEnd,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+}
+
+/// Shared by a listener and the workers.
+#[derive(Debug)]
+pub(crate) struct ListenerShared {
+    queue: ArrayQueue<Accepted>,
+    half_open: AtomicUsize,
+    pub(crate) waiting: Waiting,
+}
+
+impl ListenerShared {
+    /// With room for `backlog` connections in each of the two queues.
+    pub(crate) fn new(backlog: usize) -> (Self, Parker) {
+        let (waiting, parker) = Waiting::new();
+        let queue = ArrayQueue::new(backlog.max(1));
+        (Self { queue, half_open: AtomicUsize::new(0), waiting }, parker)
+    }
+
+    /// Whether a SYN may open another connection; counts it.
+    pub(crate) fn may_open(&self) -> bool {
+        let room = self.queue.capacity();
+        self.half_open
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < room).then_some(n + 1))
+            .is_ok()
+    }
+
+    /// A half-open connection is open, or gone.
+    pub(crate) fn opened(&self) {
+        self.half_open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Puts a connection in the queue; `false`: it is full.
+    pub(crate) fn offer(&self, end: TcpEnd, local: SocketAddr, remote: SocketAddr) -> bool {
+        let taken = self.queue.push(Accepted { end, local, remote }).is_ok();
+        self.waiting.notify();
+        taken
+    }
+
+    pub(crate) fn take(&self) -> Option<Accepted> {
+        self.queue.pop()
+    }
+}

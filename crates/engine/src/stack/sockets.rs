@@ -1,0 +1,110 @@
+//! What sockets ask of the stack: open, listen, and the wishes of those that exist.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bypath_tcp::{CloseReason, Connection, Instant};
+
+use super::Stack;
+use crate::flow::{App, SocketEnd};
+use crate::flow_table::FlowKey;
+use crate::slab::FlowId;
+use crate::socket::listener::ListenerShared;
+use crate::socket::shared::wish;
+use crate::socket::udp::UdpShared;
+
+impl Stack {
+    /// Opens a connection for a socket. What goes wrong, the socket learns.
+    pub(crate) fn connect(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        end: SocketEnd,
+    ) -> Option<FlowId> {
+        let route = self.routes.lookup(remote.ip());
+        let (Some(key), Some(route)) = (FlowKey::new(local, remote), route) else {
+            end.shared.set_closed(CloseReason::Unreachable);
+            return None;
+        };
+        let mut config = self.config.tcp.clone();
+        config.mss = self.mss_for(remote.ip(), route.mtu);
+        let iss = self.isn.initial_sequence(now, local, remote);
+        let ts_offset = self.isn.timestamp_offset(local, remote);
+        let conn = Connection::connect(config, now, iss, ts_offset);
+        self.place(now, key, conn, App::Socket(end), route.next_hop, 0)
+    }
+
+    /// Connections to `local` go to `listener`.
+    pub(crate) fn listen(&mut self, local: SocketAddr, listener: Arc<ListenerShared>) {
+        self.listeners.insert(local, listener);
+    }
+
+    /// No more connections to `local`.
+    pub(crate) fn unlisten(&mut self, local: SocketAddr) {
+        self.listeners.remove(&local);
+    }
+
+    /// Datagrams to `local` go to `socket`.
+    pub(crate) fn bind_udp(&mut self, local: SocketAddr, socket: Arc<UdpShared>) {
+        self.udp.insert(local, socket);
+    }
+
+    /// No more datagrams to `local`.
+    pub(crate) fn unbind_udp(&mut self, local: SocketAddr) {
+        self.udp.remove(&local);
+    }
+
+    /// Does what sockets have asked for since the last time.
+    pub(crate) fn take_wishes(&mut self, now: Instant) {
+        while let Some(id) = self.port.touched.pop() {
+            self.grant(now, id);
+        }
+    }
+
+    fn grant(&mut self, now: Instant, id: FlowId) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        let App::Socket(end) = &mut flow.app else { return };
+        let wishes = end.shared.take_wishes();
+        if wishes & wish::NODELAY_ON != 0 {
+            flow.conn.set_nodelay(true);
+        }
+        if wishes & wish::NODELAY_OFF != 0 {
+            flow.conn.set_nodelay(false);
+        }
+        if wishes & wish::ABORT != 0 {
+            return self.abort_flow(now, id.index);
+        }
+        if wishes & (wish::CLOSE | wish::DROP) != 0 {
+            // Everything written before is still sent.
+            flow.conn.set_queued(end.outgoing.head() + end.outgoing.len() as u64);
+            flow.conn.close(now);
+        }
+        if wishes & wish::DROP != 0 {
+            flow.conn.orphan(now);
+        }
+        self.mark_dirty(id.index);
+    }
+
+    /// Every flow is reset, every socket told: the engine stops, or the link is gone for good.
+    pub(crate) fn abort_all(&mut self, now: Instant) {
+        let all: Vec<u32> = self.flows.iter().map(|(id, _)| id.index).collect();
+        for index in all {
+            self.abort_flow(now, index);
+        }
+    }
+
+    /// The interface's MTU has changed: new connections use it, and those that exist shrink to it.
+    pub(crate) fn set_mtu(&mut self, mtu: u32) {
+        self.config.mtu = mtu;
+        let all: Vec<u32> = self.flows.iter().map(|(id, _)| id.index).collect();
+        for index in all {
+            let Some(flow) = self.flows.at(index) else { continue };
+            let mss = self.mss_for(flow.remote().ip(), None);
+            if let Some(flow) = self.flows.at_mut(index) {
+                flow.conn.limit_mss(mss);
+            }
+            self.mark_dirty(index);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Segments out: for every flow that was touched, what its connection wants to send now.
+
+use std::net::SocketAddr;
+
+use bypath_tcp::{Connection, Events, Instant, State, TxSegment};
+use bypath_wire::checksum::Sum;
+use bypath_wire::tcp::{CHECKSUM_OFFSET, MIN_HEADER_LEN, TcpHeader};
+
+use super::Stack;
+use crate::flow::{App, Flow, Link};
+use crate::packet::{Egress, TxPacket};
+use crate::template::Template;
+
+/// Segments a flow sends in one round before others get their turn.
+const BURST: usize = 64;
+
+/// Longest headers: Ethernet, IPv6, TCP with all options.
+const MAX_HEADERS: usize = 14 + 40 + 60;
+
+impl Stack {
+    /// Sends what the flows touched since the last time want to send, wakes their sockets and files their
+    /// timers.
+    pub(crate) fn flush<E: Egress>(&mut self, now: Instant, egress: &mut E) {
+        self.dirty.append(&mut self.blocked);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for index in dirty.drain(..) {
+            self.flush_flow(now, index, egress);
+        }
+        // What was marked meanwhile waits for the next round; the larger buffer is kept.
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    /// Whether a flow has more to do at once.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.dirty.is_empty() || !self.blocked.is_empty()
+    }
+
+    /// Does what is due at `now`, for flows and neighbours.
+    pub(crate) fn advance<E: Egress>(&mut self, now: Instant, egress: &mut E) {
+        while let Some(index) = self.wheel.pop_due(now.as_nanos()) {
+            let Some(flow) = self.flows.at_mut(index) else { continue };
+            flow.timer_at = u64::MAX;
+            if flow.conn.next_deadline().is_due(now) {
+                let events = flow.conn.on_timer(now);
+                self.after_connection(now, index, events);
+            }
+            self.mark_dirty(index);
+        }
+        self.poll_neighbors(now, egress);
+    }
+
+    fn flush_flow<E: Egress>(&mut self, now: Instant, index: u32, egress: &mut E) {
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        flow.dirty = false;
+        if let App::Socket(end) = &mut flow.app {
+            flow.conn.set_queued(end.outgoing.head() + end.outgoing.len() as u64);
+            flow.conn.set_receive_space(u32::try_from(end.incoming.free()).unwrap_or(u32::MAX));
+        }
+        let mut more = false;
+        if flow.link == Link::Ready {
+            more = transmit(flow, now, egress, &mut self.counters.segs_out);
+        }
+        if let App::Socket(end) = &mut flow.app {
+            end.tell(&flow.conn);
+        }
+        let retransmitted = flow.uncounted_retransmissions();
+        self.counters.segs_retrans += retransmitted;
+        if more && !flow.dirty {
+            flow.dirty = true;
+            self.blocked.push(index);
+        }
+        if flow.conn.state() == State::Closed && flow.pending_reset.is_none() {
+            let mut events = Events::none();
+            events.insert(Events::CLOSED);
+            return self.after_connection(now, index, events);
+        }
+        let deadline = flow.conn.next_deadline().as_nanos();
+        if deadline < flow.timer_at {
+            flow.timer_at = deadline;
+            self.wheel.schedule(index, deadline);
+        }
+    }
+}
+
+/// Sends what `flow` wants to send; `true`: there is more than fitted.
+fn transmit<E: Egress>(flow: &mut Flow, now: Instant, egress: &mut E, sent: &mut u64) -> bool {
+    let largest = MAX_HEADERS + flow.conn.mss() as usize;
+    if let Some(reset) = &flow.pending_reset {
+        let ports = (flow.local(), flow.remote());
+        if send_bare(&flow.template, ports, reset, flow.queue, egress) {
+            flow.pending_reset = None;
+        } else {
+            return true;
+        }
+    }
+    for _ in 0..BURST {
+        if !egress.has_room(largest) {
+            return true;
+        }
+        let Some(segment) = flow.conn.poll_transmit(now) else { return false };
+        emit(flow, &segment, egress);
+        *sent += 1;
+    }
+    true
+}
+
+/// Builds one segment: headers from the template, payload copied and summed in one pass.
+fn emit<E: Egress>(flow: &mut Flow, segment: &TxSegment, egress: &mut E) {
+    flow.ip_id = flow.ip_id.wrapping_add(1);
+    let (src_port, dst_port) = flow.key.ports();
+    let header = header(src_port, dst_port, segment);
+    let tcp_len = MIN_HEADER_LEN + segment.options.encoded_len();
+    let template = &flow.template;
+    let total = template.len() + tcp_len + segment.len as usize;
+    let app = &flow.app;
+    let id = flow.ip_id;
+    egress.send(total, flow.queue, |out| {
+        let at = template.len();
+        template.write(out.head, tcp_len + segment.len as usize, id);
+        let payload = if segment.len > 0 {
+            fill(app, out, at + tcp_len, segment.offset, segment.len as usize)
+        } else {
+            Sum::default()
+        };
+        finish(template, out, at, tcp_len, &header, segment, payload);
+    });
+}
+
+/// A segment without payload, outside of a flow's own output.
+pub(super) fn send_bare<E: Egress>(
+    template: &Template,
+    (local, remote): (SocketAddr, SocketAddr),
+    segment: &TxSegment,
+    queue: u16,
+    egress: &mut E,
+) -> bool {
+    let header = header(local.port(), remote.port(), segment);
+    let tcp_len = MIN_HEADER_LEN + segment.options.encoded_len();
+    egress.send(template.len() + tcp_len, queue, |out| {
+        let at = template.len();
+        template.write(out.head, tcp_len, 0);
+        finish(template, out, at, tcp_len, &header, segment, Sum::default());
+    })
+}
+
+fn header(src_port: u16, dst_port: u16, segment: &TxSegment) -> TcpHeader {
+    TcpHeader {
+        src_port,
+        dst_port,
+        seq: segment.seq,
+        ack: segment.ack,
+        flags: segment.flags,
+        window: segment.window,
+        checksum: 0,
+        urgent: 0,
+    }
+}
+
+fn finish(
+    template: &Template,
+    out: &mut TxPacket<'_, '_>,
+    at: usize,
+    tcp_len: usize,
+    header: &TcpHeader,
+    segment: &TxSegment,
+    payload: Sum,
+) {
+    let Some(head) = out.head.get_mut(at..at + tcp_len) else { return };
+    header.emit(&segment.options, head);
+    let len = tcp_len as u32 + segment.len;
+    let checksum = template.pseudo.add_u32(len).add(Sum::of(head)).add(payload).finish();
+    head[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&checksum.to_be_bytes());
+}
+
+/// Copies `len` bytes of the outgoing stream from `offset` into the packet.
+fn fill(app: &App, out: &mut TxPacket<'_, '_>, start: usize, offset: u64, len: usize) -> Sum {
+    match app {
+        App::Socket(end) => {
+            let (a, b) = end.outgoing.peek_at(offset, len);
+            out.fill(start, &[a, b])
+        }
+        App::Service(end) => {
+            let mut sum = Sum::default();
+            let mut done = 0;
+            end.queue.read(offset, len, |piece| {
+                sum = sum.add_at(out.fill(start + done, &[piece]), done);
+                done += piece.len();
+            });
+            sum
+        }
+        App::Pending(_) => Sum::default(),
+    }
+}
+
+/// Keeps the socket's figures and wakes it, if there is something for it.
+impl crate::flow::SocketEnd {
+    pub(crate) fn tell(&mut self, conn: &Connection) {
+        if !self.readable && !self.writable {
+            return;
+        }
+        self.publish(conn);
+        if std::mem::take(&mut self.readable) {
+            self.shared.reader.notify();
+        }
+        if std::mem::take(&mut self.writable) {
+            self.shared.writer.notify();
+        }
+    }
+
+    pub(crate) fn publish(&self, conn: &Connection) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let stats = conn.stats();
+        let figures = &self.shared.figures;
+        figures.srtt_ns.store(conn.srtt_ns().unwrap_or(0), Relaxed);
+        figures.handshake_ns.store(stats.handshake_rtt_ns, Relaxed);
+        figures.segs_in.store(stats.segs_in, Relaxed);
+        figures.segs_out.store(stats.segs_out, Relaxed);
+        figures.segs_retrans.store(stats.segs_retrans, Relaxed);
+        figures.timeouts.store(stats.timeouts, Relaxed);
+        figures.cwnd.store(u64::from(conn.cwnd()), Relaxed);
+    }
+}

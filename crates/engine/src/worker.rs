@@ -1,0 +1,371 @@
+//! A worker: one pinned thread, one device, one stack. Its loop is the data path: take a batch, run the stack
+//! over it, send what became of it, and sleep only when there is nothing to do and sleeping is allowed.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::time::{Duration, Instant as SystemInstant};
+
+use bypath_tcp::Instant;
+use bypath_wire::ethernet::MacAddr;
+use bypath_xdp::{Device, DeviceStats, Frame, RxBatch, UmemArea};
+use crossbeam::channel::Sender;
+use crossbeam::queue::ArrayQueue;
+
+use crate::control::ControlMessage;
+use crate::counters::{Cause, Counters};
+use crate::device_egress::DeviceEgress;
+use crate::flow::SocketEnd;
+use crate::handoff::{HandoffReceiver, HandoffSender};
+use crate::packet::{MAX_CHUNKS, RxPacket};
+use crate::route::RouteTable;
+use crate::socket::listener::ListenerShared;
+use crate::socket::shared::Wake;
+use crate::socket::udp::UdpShared;
+use crate::stack::Stack;
+use crate::stack::ingress::Verdict;
+
+/// Frames taken from the device at once.
+const BATCH: usize = 64;
+/// Packets taken from another worker at once.
+const HANDOFF_BATCH: usize = 64;
+/// How long an adaptive worker looks for work before it sleeps.
+const SPIN: Duration = Duration::from_micros(50);
+/// Longest sleep: the control plane's queues are looked at that often, whatever happens.
+const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+
+/// What a worker does when there is nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Poll {
+    /// Looks again at once: lowest latency, a whole core.
+    Busy,
+    /// Looks for a while, then sleeps until something arrives or is due.
+    #[default]
+    Adaptive,
+}
+
+/// What the control plane tells a worker.
+pub(crate) enum Command {
+    Connect { local: std::net::SocketAddr, remote: std::net::SocketAddr, end: Box<SocketEnd> },
+    Listen(std::net::SocketAddr, Arc<ListenerShared>),
+    Unlisten(std::net::SocketAddr),
+    BindUdp(std::net::SocketAddr, Arc<UdpShared>),
+    UnbindUdp(std::net::SocketAddr),
+    Learn { ip: std::net::IpAddr, mac: MacAddr, permanent: bool },
+    NeighborGone(std::net::IpAddr),
+    Routes(RouteTable),
+    Mtu(u32),
+    Report(Sender<WorkerReport>),
+    Stop,
+}
+
+/// A worker's figures.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerReport {
+    pub(crate) counters: Counters,
+    pub(crate) device: DeviceStats,
+    pub(crate) flows: usize,
+}
+
+/// Wakes a worker that sleeps; costs a load when it does not.
+#[derive(Debug)]
+pub(crate) struct WorkerWaker {
+    event: OwnedFd,
+    asleep: AtomicBool,
+}
+
+impl WorkerWaker {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
+        Ok(Self { event: rustix::event::eventfd(0, flags)?, asleep: AtomicBool::new(false) })
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+
+    fn drain(&self) {
+        let _ = rustix::io::read(&self.event, &mut [0u8; 8]);
+    }
+}
+
+impl Wake for WorkerWaker {
+    fn wake(&self) {
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) {
+            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+        }
+    }
+}
+
+impl Wake for Arc<WorkerWaker> {
+    fn wake(&self) {
+        (**self).wake();
+    }
+}
+
+/// A worker's queues to and from the others, all of them bounded.
+pub(crate) struct Links {
+    pub(crate) commands: Arc<ArrayQueue<Command>>,
+    pub(crate) control: Sender<ControlMessage>,
+    pub(crate) waker: Arc<WorkerWaker>,
+    /// By worker; none for itself.
+    pub(crate) to_workers: Vec<Option<(HandoffSender, Arc<WorkerWaker>)>>,
+    pub(crate) from_workers: Vec<HandoffReceiver>,
+}
+
+/// See the module.
+pub(crate) struct Worker<D> {
+    index: usize,
+    device: D,
+    area: Arc<UmemArea>,
+    stack: Stack,
+    links: Links,
+    poll: Poll,
+    batch: RxBatch,
+    epoch: SystemInstant,
+    stopping: bool,
+}
+
+impl<D: Device> Worker<D> {
+    pub(crate) fn new(index: usize, device: D, stack: Stack, links: Links, poll: Poll) -> Self {
+        let area = device.area().clone();
+        Self {
+            index,
+            device,
+            area,
+            stack,
+            links,
+            poll,
+            batch: RxBatch::with_capacity(BATCH),
+            epoch: SystemInstant::now(),
+            stopping: false,
+        }
+    }
+
+    /// Runs until told to stop. Connections that are still open then are reset.
+    pub(crate) fn run(mut self) {
+        let mut idle_since: Option<SystemInstant> = None;
+        while !self.stopping {
+            let (now, clock) = self.now();
+            if self.round(now) {
+                idle_since = None;
+                continue;
+            }
+            if self.poll == Poll::Busy {
+                std::hint::spin_loop();
+                continue;
+            }
+            let since = *idle_since.get_or_insert(clock);
+            if clock.duration_since(since) >= SPIN {
+                self.sleep(now);
+                idle_since = None;
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        let (now, _) = self.now();
+        self.stack.abort_all(now);
+        self.flush(now);
+    }
+
+    fn now(&self) -> (Instant, SystemInstant) {
+        let clock = SystemInstant::now();
+        let ns = clock.duration_since(self.epoch).as_nanos();
+        (Instant::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX)), clock)
+    }
+
+    /// One turn of the loop. `false`: there was nothing to do.
+    fn round(&mut self, now: Instant) -> bool {
+        let received = self.device.receive(&mut self.batch) > 0;
+        if received {
+            self.take_batch(now);
+        }
+        let handed = self.take_handed_off(now);
+        let asked = self.take_requests(now);
+        let busy = received || handed || asked || self.stack.has_work();
+        let due = self.stack.next_deadline().is_some_and(|at| at.is_due(now));
+        if busy || due {
+            self.flush(now);
+        }
+        busy || due
+    }
+
+    fn flush(&mut self, now: Instant) {
+        let mut egress = DeviceEgress::new(&mut self.device, &self.area);
+        self.stack.advance(now, &mut egress);
+        self.stack.flush(now, &mut egress);
+        self.device.flush();
+        while let Some(event) = self.stack.events.pop_front() {
+            let message = ControlMessage::Worker(self.index, event);
+            if self.links.control.try_send(message).is_err() {
+                // The control plane is behind: the event waits for the next round.
+                self.stack.events.push_front(event);
+                break;
+            }
+        }
+    }
+
+    /// Runs the stack over the packets of the batch.
+    fn take_batch(&mut self, now: Instant) {
+        let area = self.area.clone();
+        let frames = self.batch.frames();
+        let mut egress = DeviceEgress::new(&mut self.device, &area);
+        let mut at = 0;
+        while let Some(first) = frames.get(at) {
+            let mut packet = RxPacket::whole(area.bytes(first));
+            let mut last: &Frame = first;
+            at += 1;
+            while last.more() {
+                let Some(next) = frames.get(at) else { break };
+                if packet.rest.len() < MAX_CHUNKS {
+                    packet.rest.push(area.bytes(next));
+                }
+                last = next;
+                at += 1;
+            }
+            let alone = self.links.from_workers.is_empty();
+            let verdict = self.stack.input(now, &packet, first.queue(), alone, &mut egress);
+            if let Verdict::Foreign(key) = verdict {
+                let home = self.stack.home_of(&key, self.links.to_workers.len());
+                hand_off(self.index, home, &mut self.links, &mut self.stack.counters, &packet, 0);
+            }
+        }
+        for frame in self.batch.drain() {
+            self.device.release(frame);
+        }
+    }
+
+    /// Takes packets that came on other workers' queues.
+    fn take_handed_off(&mut self, now: Instant) -> bool {
+        if self.links.from_workers.is_empty() {
+            return false;
+        }
+        let mut any = false;
+        let mut receivers = std::mem::take(&mut self.links.from_workers);
+        let workers = self.links.to_workers.len();
+        for receiver in &mut receivers {
+            for _ in 0..HANDOFF_BATCH {
+                let (stack, links, device) = (&mut self.stack, &mut self.links, &mut self.device);
+                let area = &self.area;
+                let index = self.index;
+                let taken = receiver.pop(|bytes, hops| {
+                    let mut egress = DeviceEgress::new(device, area);
+                    let packet = RxPacket::whole(bytes);
+                    // Everybody has seen it: whoever is last answers it.
+                    let last = usize::from(hops) >= workers;
+                    let verdict = stack.input(now, &packet, index as u16, last, &mut egress);
+                    if let Verdict::Foreign(key) = verdict {
+                        let home = stack.home_of(&key, workers);
+                        hand_off(index, home, links, &mut stack.counters, &packet, hops);
+                    }
+                });
+                if taken.is_none() {
+                    break;
+                }
+                any = true;
+            }
+        }
+        self.links.from_workers = receivers;
+        any
+    }
+
+    fn take_requests(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        if !self.stack.port.touched.is_empty() {
+            self.stack.take_wishes(now);
+            any = true;
+        }
+        if self.stack.port.datagrams.load(Ordering::Relaxed)
+            && self.stack.port.datagrams.swap(false, Ordering::SeqCst)
+        {
+            let mut egress = DeviceEgress::new(&mut self.device, &self.area);
+            self.stack.send_datagrams(now, &mut egress);
+            any = true;
+        }
+        while let Some(command) = self.links.commands.pop() {
+            self.obey(now, command);
+            any = true;
+        }
+        any
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
+        let mut egress = DeviceEgress::new(&mut self.device, &self.area);
+        let stack = &mut self.stack;
+        match command {
+            Command::Connect { local, remote, end } => {
+                stack.connect(now, local, remote, *end);
+            }
+            Command::Listen(local, listener) => stack.listen(local, listener),
+            Command::Unlisten(local) => stack.unlisten(local),
+            Command::BindUdp(local, socket) => stack.bind_udp(local, socket),
+            Command::UnbindUdp(local) => stack.unbind_udp(local),
+            Command::Learn { ip, mac, permanent } => {
+                stack.learn_from_kernel(now, ip, mac, permanent, &mut egress);
+            }
+            Command::NeighborGone(ip) => stack.neighbor_gone(now, ip),
+            Command::Routes(routes) => stack.routes = routes,
+            Command::Mtu(mtu) => stack.set_mtu(mtu),
+            Command::Report(reply) => {
+                let report = WorkerReport {
+                    counters: stack.counters,
+                    device: self.device.stats(),
+                    flows: stack.flow_count(),
+                };
+                let _ = reply.try_send(report);
+            }
+            Command::Stop => self.stopping = true,
+        }
+    }
+
+    /// Sleeps until a packet, a request or the next deadline.
+    fn sleep(&mut self, now: Instant) {
+        let waker = &self.links.waker;
+        waker.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let port = &self.stack.port;
+        let nothing = port.touched.is_empty()
+            && !port.datagrams.load(Ordering::Relaxed)
+            && self.links.commands.is_empty()
+            && self.links.from_workers.iter().all(HandoffReceiver::is_empty)
+            && self.stack.events.is_empty();
+        if nothing {
+            let timeout = self
+                .stack
+                .next_deadline()
+                .map_or(LONGEST_SLEEP, |at| Duration::from_nanos(at.nanos_since(now)).min(LONGEST_SLEEP));
+            // An error here would come again at once: then the worker spins, and loses nothing.
+            let _ = self.device.wait(Some(timeout), Some(waker.fd()));
+        }
+        waker.asleep.store(false, Ordering::Relaxed);
+        waker.drain();
+    }
+}
+
+/// Passes a packet on to the worker that may own its flow: the one that the flow's hash names, after that
+/// each of the others.
+fn hand_off(
+    me: usize,
+    home: usize,
+    links: &mut Links,
+    counters: &mut Counters,
+    packet: &RxPacket<'_>,
+    hops: u8,
+) {
+    let workers = links.to_workers.len();
+    // From the arriving worker to the flow's home, from there round the ring.
+    let next = if hops == 0 && home != me { home } else { (me + 1) % workers };
+    let Some(Some((sender, waker))) = links.to_workers.get_mut(next) else { return };
+    let mut pieces: arrayvec::ArrayVec<&[u8], { MAX_CHUNKS + 1 }> = arrayvec::ArrayVec::new();
+    pieces.push(packet.head);
+    for piece in &packet.rest {
+        let _ = pieces.try_push(piece);
+    }
+    if sender.push(&pieces, hops + 1).is_ok() {
+        counters.handed_off += 1;
+        waker.wake();
+    } else {
+        counters.count(Cause::Handoff);
+    }
+}
