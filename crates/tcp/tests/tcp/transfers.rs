@@ -32,6 +32,7 @@ fn bulk(seeds: u64, path: &Path) {
         scenario.configs = [config(n), config(n)];
         scenario.apps = [sends(200_000), sends(120_000)];
         scenario.paths = both(path.clone());
+        scenario.limit = Duration::from_secs(50_000);
         scenario.run();
     }
 }
@@ -131,7 +132,7 @@ fn anything(seed: u64) -> World {
 fn any_mixture_of_hosts_applications_and_networks_ends_well() {
     let seeds = match std::env::var("SIM_SEED") {
         Ok(seed) => seed.parse().map(|seed: u64| seed..seed + 1).unwrap_or(0..0),
-        Err(_) => 0..400,
+        Err(_) => 0..1500,
     };
     for seed in seeds {
         anything(seed);

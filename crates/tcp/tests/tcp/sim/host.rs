@@ -282,8 +282,6 @@ impl Host {
             self.agree_on_scales();
             if h.flags.contains(TcpFlags::ACK) {
                 self.raise_peer_edge(h.ack + u32::from(h.window));
-            } else {
-                self.peer_edge = None;
             }
         } else if h.flags.contains(TcpFlags::ACK) {
             self.raise_peer_edge(h.ack + (u32::from(h.window) << self.peer_scale));
