@@ -5,6 +5,7 @@
 //! wire with seeded impairments for tests and simulation. The engine above does not know which it has.
 //! This is the only crate of the workspace that contains `unsafe`.
 
+pub mod ceiling;
 pub mod device;
 pub mod error;
 pub mod frame;

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, Object, ObjectBuilder};
+use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, ProgramInput};
 
 use crate::device::Attached;
 use crate::error::XdpError;
@@ -20,6 +20,7 @@ use ports::PortBitmaps;
 
 /// Constants and cause names of `bpf/steer.h`.
 mod layout {
+    #![allow(dead_code, reason = "not every limit of the header concerns the loader")]
     include!(concat!(env!("OUT_DIR"), "/steer_h.rs"));
 }
 pub(crate) use layout::*;
@@ -82,6 +83,7 @@ impl SteeringProgram {
             ErrorKind::PermissionDenied => XdpError::NotPermitted { action: "loading the steering program" },
             _ => XdpError::Program { reason: format!("{error:#}") },
         };
+        route_libbpf_messages();
         let object =
             ObjectBuilder::default().open_memory(&PROGRAM.0).and_then(|open| open.load()).map_err(refused)?;
         let map = |name: &str| -> Result<MapHandle, XdpError> {
@@ -96,14 +98,19 @@ impl SteeringProgram {
         Ok(SteeringProgram { object, xsks, owned, counters, book })
     }
 
-    /// The program's descriptor, for `BPF_PROG_TEST_RUN`.
-    pub fn program_fd(&self) -> Result<BorrowedFd<'_>, XdpError> {
+    /// What the program decides about one Ethernet frame that arrives on queue 0, without any NIC
+    /// (`BPF_PROG_TEST_RUN`): an XDP action. The verdict is counted like any other.
+    pub fn verdict(&self, frame: &[u8]) -> Result<u32, XdpError> {
+        let refused = |error: libbpf_rs::Error| XdpError::Program { reason: format!("{error:#}") };
+        let mut programs = self.object.progs_mut();
+        let program = programs.find(|program| program.name() == "steer").ok_or_else(no_program)?;
+        let input = ProgramInput { data_in: Some(frame), ..Default::default() };
+        program.test_run(input).map(|output| output.return_value).map_err(refused)
+    }
+
+    fn program_fd(&self) -> Result<RawFd, XdpError> {
         let program = self.object.progs().find(|program| program.name() == "steer");
-        // SAFETY: libbpf keeps the program's descriptor open until the object is dropped, which the
-        // returned borrow of self rules out.
-        program
-            .map(|program| unsafe { BorrowedFd::borrow_raw(program.as_fd().as_raw_fd()) })
-            .ok_or_else(|| XdpError::Program { reason: "it has no program `steer`".to_owned() })
+        program.map(|program| program.as_fd().as_raw_fd()).ok_or_else(no_program)
     }
 
     /// Sends everything for this address to the engine.
@@ -220,6 +227,17 @@ impl SteeringProgram {
     }
 }
 
+fn no_program() -> XdpError {
+    XdpError::Program { reason: "it has no program `steer`".to_owned() }
+}
+
+/// libbpf writes to stderr unless told otherwise.
+fn route_libbpf_messages() {
+    libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Info, |level, message| {
+        tracing::debug!(?level, "libbpf: {}", message.trim_end());
+    })));
+}
+
 /// IPv4 addresses are kept as IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2).
 fn key(address: IpAddr) -> [u8; 16] {
     let mapped: Ipv6Addr = match address {
@@ -261,7 +279,7 @@ impl Steering {
             return Err(occupied(name, other));
         }
         let program = SteeringProgram::load()?;
-        let fd = program.program_fd()?.as_raw_fd();
+        let fd = program.program_fd()?;
         let native = || link(fd, facts.ifindex, libbpf_sys::XDP_FLAGS_DRV_MODE);
         let generic = || link(fd, facts.ifindex, libbpf_sys::XDP_FLAGS_SKB_MODE);
         let attempt = match mode {
