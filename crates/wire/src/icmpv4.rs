@@ -46,7 +46,7 @@ pub enum Icmpv4<'a> {
     },
     /// Destination unreachable, type 3.
     DestinationUnreachable {
-        /// Why, see [`unreachable`].
+        /// Why, see [`mod@unreachable`].
         code: u8,
         /// For code 4, the MTU of the next hop in bytes, or 0 from an old router (RFC 1191 §4).
         next_hop_mtu: u16,

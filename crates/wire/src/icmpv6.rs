@@ -28,7 +28,7 @@ pub mod unreachable {
 pub enum Icmpv6<'a> {
     /// Destination unreachable, type 1.
     DestinationUnreachable {
-        /// Why, see [`unreachable`].
+        /// Why, see [`mod@unreachable`].
         code: u8,
         /// Start of the packet concerned.
         original: &'a [u8],

@@ -1,5 +1,8 @@
-//! The checksum with AVX2 and AVX-512. Each 64-bit lane is split into its two 32-bit halves and both are
-//! added to 64-bit accumulators: 2^32 is 1 modulo 2^16 - 1, and no carry can be lost before 2^32 additions.
+//! The checksum with AVX2 and AVX-512. Wanted is the sum of all 32-bit words: 2^32 is 1 modulo 2^16 - 1.
+//!
+//! Each 64-bit lane is added up twice, whole (`all`, losing carries) and its upper half alone (`high`, which
+//! loses none before 2^32 additions). The lower halves then add up to `all - (high << 32)`, exactly, because
+//! their own sum is below 2^64. That is one operation less for each vector than masking them out.
 //!
 //! Callers prove the instruction set (see `dispatch`) and keep inputs below [`MAX_LEN`].
 
@@ -25,13 +28,10 @@ pub(super) fn sum_avx2(bytes: &[u8]) -> u64 {
 /// Copies and sums, as [`portable::copy_and_sum`].
 #[target_feature(enable = "avx2")]
 pub(super) fn copy_and_sum_avx2(src: &[u8], dst: &mut [u8]) -> u64 {
-    let head = head_len(dst, 32);
-    let (Some((src_head, from)), Some((_, to))) =
-        (split_copying_ends::<32>(src, dst, head), dst.split_at_mut_checked(head))
-    else {
+    let Some((head, from, to)) = split_copying_ends::<32>(src, dst) else {
         return copy_and_sum_short(src, dst);
     };
-    let ((from, src_tail), (to, _)) = (from.as_chunks::<32>(), to.as_chunks_mut::<32>());
+    let ((from, tail), (to, _)) = (from.as_chunks::<32>(), to.as_chunks_mut::<32>());
     let mut lanes = Lanes256::zero();
     let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<4>(), to.as_chunks_mut::<4>());
     for (from, to) in from.iter().zip(to) {
@@ -44,7 +44,7 @@ pub(super) fn copy_and_sum_avx2(src: &[u8], dst: &mut [u8]) -> u64 {
     if let (Some(from), Some(to)) = (from_rest.first_chunk::<1>(), to_rest.first_chunk_mut::<1>()) {
         lanes.copy(from, to);
     }
-    let ends = add_with_carry(portable::sum(src_head), portable::sum(src_tail));
+    let ends = add_with_carry(portable::sum(head), portable::sum(tail));
     add_with_carry(lanes.total(), ends)
 }
 
@@ -65,13 +65,10 @@ pub(super) fn sum_avx512(bytes: &[u8]) -> u64 {
 /// Copies and sums, as [`portable::copy_and_sum`].
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn copy_and_sum_avx512(src: &[u8], dst: &mut [u8]) -> u64 {
-    let head = head_len(dst, 64);
-    let (Some((src_head, from)), Some((_, to))) =
-        (split_copying_ends::<64>(src, dst, head), dst.split_at_mut_checked(head))
-    else {
+    let Some((head, from, to)) = split_copying_ends::<64>(src, dst) else {
         return copy_and_sum_short(src, dst);
     };
-    let ((from, src_tail), (to, _)) = (from.as_chunks::<64>(), to.as_chunks_mut::<64>());
+    let ((from, tail), (to, _)) = (from.as_chunks::<64>(), to.as_chunks_mut::<64>());
     let mut lanes = Lanes512::zero();
     let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<4>(), to.as_chunks_mut::<4>());
     for (from, to) in from.iter().zip(to) {
@@ -84,35 +81,32 @@ pub(super) fn copy_and_sum_avx512(src: &[u8], dst: &mut [u8]) -> u64 {
     if let (Some(from), Some(to)) = (from_rest.first_chunk::<1>(), to_rest.first_chunk_mut::<1>()) {
         lanes.copy(from, to);
     }
-    for end in [src_head, src_tail] {
+    for end in [head, tail] {
         // SAFETY: the mask leaves only the bytes of `end`; those masked out are not accessed.
         lanes.add(unsafe { _mm512_maskz_loadu_epi8(first_bytes(end.len()), end.as_ptr().cast()) });
     }
     lanes.total()
 }
 
-/// How far into `dst` its next vector boundary lies. A store across a cache line costs two, so the copy goes
-/// on from there; but not by an odd number of bytes, which would turn the words of the sum round.
-#[inline(always)]
-fn head_len(dst: &[u8], vector: usize) -> usize {
-    let head = dst.as_ptr().addr().wrapping_neg() & (vector - 1);
-    if head.is_multiple_of(2) { head } else { 0 }
-}
-
 /// Copies the first and the last `N` bytes as whole vectors, which the loop between then overlaps: masked
-/// stores take many times as long. Returns `src` parted at `head`; `None`, with nothing copied, when it is
-/// shorter than a vector.
+/// stores take many times as long. Returns the bytes before the next vector boundary of `dst`, and source and
+/// destination from there on, because stores across cache lines cost double; an odd number of bytes would
+/// turn the words of the sum round, so then it returns none. `None`, with nothing copied, when there is less
+/// than a vector.
 #[inline(always)]
-fn split_copying_ends<'a, const N: usize>(
+fn split_copying_ends<'a, 'b, const N: usize>(
     src: &'a [u8],
-    dst: &mut [u8],
-    head: usize,
-) -> Option<(&'a [u8], &'a [u8])> {
-    let parts = src.split_at_checked(head)?;
-    let (first, last) = (src.first_chunk::<N>()?, src.last_chunk::<N>()?);
-    *dst.first_chunk_mut::<N>()? = *first;
-    *dst.last_chunk_mut::<N>()? = *last;
-    Some(parts)
+    dst: &'b mut [u8],
+) -> Option<(&'a [u8], &'a [u8], &'b mut [u8])> {
+    if src.len() < N || src.len() != dst.len() {
+        return None;
+    }
+    *dst.first_chunk_mut::<N>()? = *src.first_chunk::<N>()?;
+    *dst.last_chunk_mut::<N>()? = *src.last_chunk::<N>()?;
+    let head = dst.as_ptr().addr().wrapping_neg() & (N - 1);
+    let head = if head.is_multiple_of(2) { head } else { 0 };
+    let (head, from) = src.split_at_checked(head)?;
+    Some((head, from, dst.get_mut(head.len()..)?))
 }
 
 /// Out of line, so that the registers it needs are not saved for every packet.
@@ -128,9 +122,9 @@ fn first_bytes(count: usize) -> __mmask64 {
     (1 << (count & 63)) - 1
 }
 
-/// Accumulators of 256 bits: the low and the high half of each 64-bit lane.
+/// Accumulators of 256 bits: whole lanes, and their upper halves.
 struct Lanes256 {
-    low: __m256i,
+    all: __m256i,
     high: __m256i,
 }
 
@@ -138,14 +132,13 @@ impl Lanes256 {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn zero() -> Lanes256 {
-        Lanes256 { low: _mm256_setzero_si256(), high: _mm256_setzero_si256() }
+        Lanes256 { all: _mm256_setzero_si256(), high: _mm256_setzero_si256() }
     }
 
     #[inline]
     #[target_feature(enable = "avx2")]
     fn add(&mut self, vector: __m256i) {
-        let low = _mm256_and_si256(vector, _mm256_set1_epi64x(0xffff_ffff));
-        self.low = _mm256_add_epi64(self.low, low);
+        self.all = _mm256_add_epi64(self.all, vector);
         self.high = _mm256_add_epi64(self.high, _mm256_srli_epi64::<32>(vector));
     }
 
@@ -172,15 +165,16 @@ impl Lanes256 {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn total(self) -> u64 {
-        let lanes = _mm256_add_epi64(self.low, self.high);
+        let low = _mm256_sub_epi64(self.all, _mm256_slli_epi64::<32>(self.high));
+        let lanes = _mm256_add_epi64(low, self.high);
         let pair = _mm_add_epi64(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes));
         (_mm_cvtsi128_si64(pair) as u64).wrapping_add(_mm_extract_epi64::<1>(pair) as u64)
     }
 }
 
-/// Accumulators of 512 bits: the low and the high half of each 64-bit lane.
+/// Accumulators of 512 bits: whole lanes, and their upper halves.
 struct Lanes512 {
-    low: __m512i,
+    all: __m512i,
     high: __m512i,
 }
 
@@ -188,14 +182,13 @@ impl Lanes512 {
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn zero() -> Lanes512 {
-        Lanes512 { low: _mm512_setzero_si512(), high: _mm512_setzero_si512() }
+        Lanes512 { all: _mm512_setzero_si512(), high: _mm512_setzero_si512() }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn add(&mut self, vector: __m512i) {
-        let low = _mm512_and_si512(vector, _mm512_set1_epi64(0xffff_ffff));
-        self.low = _mm512_add_epi64(self.low, low);
+        self.all = _mm512_add_epi64(self.all, vector);
         self.high = _mm512_add_epi64(self.high, _mm512_srli_epi64::<32>(vector));
     }
 
@@ -222,6 +215,7 @@ impl Lanes512 {
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn total(self) -> u64 {
-        _mm512_reduce_add_epi64(_mm512_add_epi64(self.low, self.high)) as u64
+        let low = _mm512_sub_epi64(self.all, _mm512_slli_epi64::<32>(self.high));
+        _mm512_reduce_add_epi64(_mm512_add_epi64(low, self.high)) as u64
     }
 }
