@@ -10,6 +10,7 @@ mod budget;
 mod conn;
 mod dial;
 pub mod dns;
+mod engine_net;
 mod error;
 mod fetch;
 mod ftp;
@@ -19,6 +20,7 @@ mod net;
 mod target;
 
 pub use budget::CancelToken;
+pub use engine_net::EngineNetwork;
 pub use error::FetchError;
 pub use fetch::{
     BodyInfo, ByteRange, Client, ClientConfig, Credentials, DataMode, Report, Request, Sink, Timings,

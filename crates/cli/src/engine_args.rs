@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use bypath::{AttachMode, BindMode, CongestionControl, Engine, EngineBuilder, Poll};
 use clap::{Args, ValueEnum};
 
 /// Where the engine attaches and how it runs.
@@ -49,6 +50,45 @@ pub(crate) struct EngineArgs {
     /// The congestion control of TCP.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) cc: CongestionChoice,
+}
+
+impl EngineArgs {
+    /// The engine that these options describe. `--netns` is entered by [`crate::stack`] before.
+    pub(crate) fn builder(&self) -> EngineBuilder {
+        let mut builder = Engine::builder()
+            .interface(self.dev.clone().unwrap_or_default())
+            .bind_mode(match self.mode {
+                BindChoice::Auto => BindMode::Auto,
+                BindChoice::Zerocopy => BindMode::ZeroCopy,
+                BindChoice::Copy => BindMode::Copy,
+            })
+            .attach_mode(match self.xdp {
+                AttachChoice::Auto => AttachMode::Auto,
+                AttachChoice::Native => AttachMode::Native,
+                AttachChoice::Generic => AttachMode::Generic,
+            })
+            .poll(match self.poll {
+                PollChoice::Busy => Poll::Busy,
+                PollChoice::Adaptive => Poll::Adaptive,
+            })
+            .congestion_control(match self.cc {
+                CongestionChoice::Cubic => CongestionControl::Cubic,
+                CongestionChoice::Newreno => CongestionControl::NewReno,
+            });
+        for own in &self.ip {
+            builder = builder.own_address(own.addr, own.len);
+        }
+        for gateway in &self.gateway {
+            builder = builder.gateway(*gateway);
+        }
+        if let Some(queues) = &self.queues {
+            builder = builder.queues(queues.0.clone());
+        }
+        if let Some(cores) = &self.cores {
+            builder = builder.cores(cores.0.iter().map(|core| *core as usize).collect());
+        }
+        builder
+    }
 }
 
 /// `--mode`.

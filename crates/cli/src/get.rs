@@ -305,7 +305,7 @@ fn supervise(jobs: Jobs, stack: &Arc<Stack>, mut signals: Signals) -> Vec<Record
 
     let (sender, shared, token) = (events.clone(), Arc::clone(&watch), cancel.clone());
     let carrier = Arc::clone(stack);
-    std::thread::spawn(move || {
+    let runner = std::thread::spawn(move || {
         let records = jobs.run(&carrier, &token, &shared);
         // The receiver is gone when the signals were faster.
         let _ = sender.send(Event::Finished(records));
@@ -318,13 +318,18 @@ fn supervise(jobs: Jobs, stack: &Arc<Stack>, mut signals: Signals) -> Vec<Record
         }
     });
 
-    if let Ok(Event::Finished(records)) = inbox.recv() {
-        return records;
+    let mut event = inbox.recv().ok();
+    if let Some(Event::Signal) = event {
+        cancel.cancel();
+        // A second Ctrl-C does not wait.
+        event = inbox.recv_timeout(GRACE).ok();
     }
-    cancel.cancel();
-    // A second Ctrl-C does not wait.
-    match inbox.recv_timeout(GRACE) {
-        Ok(Event::Finished(records)) => records,
+    match event {
+        Some(Event::Finished(records)) => {
+            // The thread's sockets are closed when it has ended; it has nothing to say any more.
+            let _ = runner.join();
+            records
+        }
         _ => watch.interrupted(stack.facts()),
     }
 }

@@ -3,6 +3,7 @@
 mod engine_args;
 mod file_sink;
 mod get;
+mod lab_cmd;
 mod output;
 mod progress;
 mod stack;
@@ -28,6 +29,8 @@ enum Command {
     /// Options are named as in curl where curl has them, and exit codes are curl's. Two of curl's defaults
     /// differ: HTTP errors fail, as with curl -f, and redirects are followed, as with curl -L.
     Get(Box<get::GetArgs>),
+    /// Make, show, use and remove a lab: two hosts in network namespaces.
+    Lab(lab_cmd::LabArgs),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     match Cli::try_parse_from(&args) {
         Ok(Cli { command: Command::Get(get) }) => get::run(&get),
+        Ok(Cli { command: Command::Lab(lab) }) => lab_cmd::run(lab),
         Err(error) => refuse(&error, &args),
     }
 }

@@ -9,8 +9,10 @@ use std::time::Duration;
 use bypath_apps::{FetchError, Report};
 use serde::Serialize;
 
-/// Exit code of usage errors and of an engine that cannot start, as in curl.
+/// Exit code of usage errors, as in curl.
 pub(crate) const USAGE: u8 = 2;
+/// Exit code of an engine that cannot start on its interface: curl's for an interface that it cannot use.
+pub(crate) const INTERFACE: u8 = 45;
 /// The shells' code for a command that ended by Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 

@@ -5,12 +5,13 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use bypath_apps::{KernelNetwork, Network};
+use bypath::{Engine, EngineError};
+use bypath_apps::{EngineNetwork, KernelNetwork, Network};
 use clap::ValueEnum;
 use nix::sched::{CloneFlags, setns};
 
 use crate::engine_args::EngineArgs;
-use crate::output::{EngineFacts, USAGE, kernel_release};
+use crate::output::{EngineFacts, INTERFACE, USAGE, kernel_release};
 
 /// `--stack`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -24,6 +25,7 @@ pub(crate) enum StackChoice {
 
 /// A running stack.
 pub(crate) enum Stack {
+    Engine(Engine),
     Kernel,
 }
 
@@ -40,6 +42,16 @@ impl StackError {
     }
 }
 
+impl From<EngineError> for StackError {
+    fn from(error: EngineError) -> StackError {
+        let exit_code = match error {
+            EngineError::Config(_) | EngineError::Namespace { .. } => USAGE,
+            _ => INTERFACE,
+        };
+        StackError { exit_code, message: error.to_string() }
+    }
+}
+
 impl Stack {
     /// Enters the namespace, if one is named, and starts the stack there. Must be called before other
     /// threads are started, which inherit the namespace.
@@ -49,14 +61,13 @@ impl Stack {
         }
         match choice {
             StackChoice::Kernel => Ok(Stack::Kernel),
-            StackChoice::Engine => {
-                Err(StackError::usage("the engine is not part of this build; use --stack kernel"))
-            }
+            StackChoice::Engine => Ok(Stack::Engine(args.builder().start()?)),
         }
     }
 
     pub(crate) fn network(&self) -> Arc<dyn Network> {
         match self {
+            Stack::Engine(engine) => Arc::new(EngineNetwork::new(engine.clone())),
             Stack::Kernel => Arc::new(KernelNetwork),
         }
     }
@@ -64,6 +75,7 @@ impl Stack {
     /// What there is to say of the stack at this moment.
     pub(crate) fn facts(&self) -> EngineFacts {
         match self {
+            Stack::Engine(engine) => engine_facts(engine),
             Stack::Kernel => EngineFacts {
                 mode: "kernel".to_owned(),
                 kernel: kernel_release(),
@@ -71,6 +83,23 @@ impl Stack {
                 ..EngineFacts::default()
             },
         }
+    }
+}
+
+fn engine_facts(engine: &Engine) -> EngineFacts {
+    let (info, stats) = (engine.info(), engine.stats());
+    let count = |n: usize| u32::try_from(n).ok();
+    EngineFacts {
+        mode: info.mode.clone(),
+        xdp: Some(info.xdp.clone()),
+        driver: Some(info.driver.clone()),
+        mtu: Some(info.mtu),
+        queues: count(info.queues.len()),
+        workers: count(info.cores.len()),
+        kernel: info.kernel.clone(),
+        rx_packets: stats.rx_packets,
+        tx_packets: stats.tx_packets,
+        drops: stats.drops.into_iter().collect(),
     }
 }
 
