@@ -7,19 +7,15 @@ use std::time::{Duration, Instant};
 use crate::setup;
 use crate::shell::{self, Failure, Result, cargo, has, is_root, output};
 
-/// Optimised, with every check of a debug build: the namespace tests move gigabytes.
-const PROFILE: &str = "test-fast";
-
 fn run_tests(args: &[String]) -> Result<()> {
     let nextest = output(&mut cargo(&["nextest", "--version"])).is_some();
     if !nextest {
         println!("cargo-nextest is not installed: using cargo test");
     }
     let mut tests = if nextest {
-        vec![cargo(&["nextest", "run", "--workspace", "--locked", "--cargo-profile", PROFILE])]
+        vec![cargo(&["nextest", "run", "--workspace", "--locked"])]
     } else {
-        let all =
-            ["test", "--workspace", "--locked", "--profile", PROFILE, "--lib", "--bins", "--tests", "--"];
+        let all = ["test", "--workspace", "--locked", "--lib", "--bins", "--tests", "--"];
         let (mut unit, mut netns) = (cargo(&all), cargo(&all));
         unit.args(["--skip", "netns"]);
         netns.args(["netns", "--test-threads=1"]);
@@ -72,11 +68,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     stage("lints", &mut cargo(&clippy))?;
     let doc = ["doc", "--workspace", "--no-deps", "--locked"];
     stage("documentation", cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))?;
-    stage(
-        "examples in documentation",
-        &mut cargo(&["test", "--doc", "--workspace", "--locked", "--profile", PROFILE]),
-    )?;
-    let build = ["test", "--no-run", "--workspace", "--locked", "--profile", PROFILE];
+    stage("examples in documentation", &mut cargo(&["test", "--doc", "--workspace", "--locked"]))?;
+    let build = ["test", "--no-run", "--workspace", "--locked"];
     stage("build of the tests", &mut cargo(&build))?;
 
     println!("== all stages but the last");
