@@ -84,8 +84,9 @@ pub(crate) fn tell(paths: &Paths) -> Result<()> {
     println!("  engine     {}", ours.wire());
 
     if let Some(ceiling) = &paths.ceiling {
-        println!("\nThe raw AF_XDP ceiling of such a wire");
-        for line in story.stop.run(&mut Command::new(ceiling))?.lines() {
+        println!("\nThe raw AF_XDP ceiling of this wire: frames one way, no TCP");
+        let [from, to] = [far, lab.near()].map(|host| format!("{}/{}", host.netns(), host.interface()));
+        for line in story.stop.run(Command::new(ceiling).args([from, to]))?.lines() {
             println!("  {line}");
         }
     }
