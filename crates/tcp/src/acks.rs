@@ -96,7 +96,8 @@ impl Connection {
             return Err(DropCause::BadAck);
         }
         self.cold.probes_unanswered = 0;
-        let mut progress = Progress::default();
+        let mut progress =
+            Progress { highest_before: self.cold.scoreboard.highest_sacked(), ..Progress::default() };
         let flight_before = self.cold.scoreboard.in_flight();
         let window_before = self.hot.snd_wnd;
         let is_new = ack.after(self.hot.snd_una);
@@ -125,14 +126,15 @@ impl Connection {
         if !self.sample_rtt(now, &progress) && is_new {
             self.sample_echo(now, segment, &progress);
         }
+        let recovering = self.hot.bits.has(Bits::RECOVERY);
         self.recover(now, &progress, acked, duplicate);
-        if acked > 0 && !self.hot.bits.has(Bits::RECOVERY) {
+        if acked > 0 && !recovering && !self.hot.bits.has(Bits::RECOVERY) {
             self.grow_window(now, acked, flight_before.max(acked));
         }
         if is_new {
             self.rearm(now);
         }
-        self.leave_persist(now);
+        self.leave_persist(now, window_before);
         Ok(())
     }
 
@@ -167,8 +169,8 @@ impl Connection {
             if self.cold.scoreboard.is_empty() { Instant::NEVER } else { now.plus_nanos(self.hot.rto_ns) };
     }
 
-    /// The peer's window has opened: what a probe sent into the closed one is sent again.
-    fn leave_persist(&mut self, now: Instant) {
+    /// The peer's window has opened: what a probe, or a window taken back, left outside is sent again.
+    fn leave_persist(&mut self, now: Instant, window_before: u32) {
         if self.hot.snd_wnd == 0 {
             // The peer is there, however long its window stays shut (RFC 9293 section 3.8.6.1); but a peer
             // must not hold what no application waits for.
@@ -177,7 +179,7 @@ impl Connection {
             }
             return;
         }
-        if self.hot.bits.has(Bits::PERSIST) {
+        if self.hot.bits.has(Bits::PERSIST) || (window_before == 0 && !self.cold.scoreboard.is_empty()) {
             self.hot.bits.clear(Bits::PERSIST);
             self.cold.rtt.reset_backoff();
             self.hot.rto_ns = self.cold.rtt.rto_ns();

@@ -53,6 +53,9 @@ pub(crate) struct Progress {
     /// Of what was never retransmitted and has newly arrived, when the last was sent: the sample for the
     /// round-trip time (Karn's algorithm).
     pub(crate) rtt_sent_at: Option<Instant>,
+    /// Highest sequence number that earlier acknowledgements reported by SACK. Blocks of one acknowledgement
+    /// come in no order, and show none.
+    pub(crate) highest_before: Option<SeqNum>,
     /// Data arrived out of the order it was sent in, with no retransmission involved: the path reorders.
     pub(crate) reordered: bool,
 }
@@ -86,6 +89,10 @@ pub(crate) struct Scoreboard {
 }
 
 impl Scoreboard {
+    pub(crate) fn highest_sacked(&self) -> Option<SeqNum> {
+        self.highest_sacked
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
@@ -185,7 +192,6 @@ impl Scoreboard {
 
     /// The peer holds `block` (RFC 2018). Blocks outside what is outstanding are the caller's to refuse.
     pub(crate) fn sack(&mut self, block: SackBlock, progress: &mut Progress) {
-        let highest_before = self.highest_sacked;
         let mut i = self.spans.partition_point(|s| s.end.at_or_before(block.left));
         while let Some(span) = self.spans.get(i).copied() {
             if span.start.at_or_after(block.right) {
@@ -214,7 +220,7 @@ impl Scoreboard {
                 self.sacked_bytes += span.len();
                 progress.newly_sacked += span.len();
                 progress.note(&span);
-                if !span.retransmitted && highest_before.is_some_and(|h| span.end.before(h)) {
+                if !span.retransmitted && progress.highest_before.is_some_and(|h| span.end.before(h)) {
                     progress.reordered = true;
                 }
                 let high = self.highest_sacked.map_or(span.end, |h| h.later(span.end));

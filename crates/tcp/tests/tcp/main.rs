@@ -4,5 +4,14 @@
 mod script;
 mod sim;
 
+mod acks;
+mod close;
 mod closes;
+mod handshake;
+mod keepalive;
+mod reset;
+mod retransmit;
+mod sack;
+mod timestamps;
 mod transfers;
+mod window;

@@ -14,7 +14,7 @@ pub(crate) const THEIRS: SeqNum = SeqNum(u32::MAX - 1_000);
 /// Round trip of the handshake in [`Script::open`].
 pub(crate) const RTT: Duration = Duration::from_millis(100);
 
-pub(crate) fn ms(n: u64) -> Duration {
+pub(crate) const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
