@@ -176,7 +176,7 @@ impl<'a> Resolver<'a> {
             let open: Vec<usize> = (0..tasks.len()).filter(|&i| tasks[i].answer.is_none()).collect();
             // Addresses of one family are enough to go on with; the other is not worth another timeout.
             let enough = tasks.iter().any(|t| matches!(t.answer, Some(Answer::Addresses(_))));
-            if open.is_empty() || (enough && failure.is_some()) {
+            if open.is_empty() || (enough && (silent || failure.is_some())) {
                 break;
             }
             let questions = open.iter().map(|&i| tasks[i].question()).collect::<Result<Vec<_>, _>>()?;
@@ -184,7 +184,6 @@ impl<'a> Resolver<'a> {
             for (i, outcome) in open.into_iter().zip(server.ask(&questions, self.config.use_tcp)?) {
                 match outcome {
                     Outcome::Answered(Answer::Failure(code)) => {
-                        silent = false;
                         failure = Some(DnsError::ServerFailure {
                             name: text.to_owned(),
                             server: *addr,
@@ -194,10 +193,7 @@ impl<'a> Resolver<'a> {
                     Outcome::Answered(answer) => tasks[i].answer = Some(answer),
                     Outcome::Silent => {
                         // A server that says why it failed tells more than one that is silent.
-                        silent = !matches!(failure, Some(DnsError::ServerFailure { .. }));
-                        if silent {
-                            failure = Some(self.silence(text, started));
-                        }
+                        silent |= failure.is_none();
                     }
                     Outcome::Unreachable(source) => {
                         let name = text.to_owned();
@@ -206,7 +202,7 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        Ok(if silent { Some(self.silence(text, started)) } else { failure })
+        Ok(failure.or_else(|| silent.then(|| self.silence(text, started))))
     }
 
     fn silence(&self, text: &str, since: Instant) -> DnsError {
