@@ -34,6 +34,9 @@ const SPIN: Duration = Duration::from_micros(50);
 /// Longest sleep: the control plane's queues are looked at that often, whatever happens.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 
+/// How long a worker that is told to stop waits for connections that are being closed.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// What a worker does when there is nothing to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Poll {
@@ -143,12 +146,20 @@ impl<D: Device> Worker<D> {
         }
     }
 
-    /// Runs until told to stop. Connections that are still open then are reset.
+    /// Runs until told to stop. Connections that are being closed then get a moment to finish; those that are
+    /// open are reset.
     pub(crate) fn run(mut self) {
         let mut idle_since: Option<SystemInstant> = None;
-        while !self.stopping {
+        let mut stop_at: Option<SystemInstant> = None;
+        loop {
             let (now, clock) = self.now();
-            if self.round(now) {
+            if self.stopping {
+                let patience = *stop_at.get_or_insert(clock + LINGER);
+                if clock >= patience || self.stack.closing_flows() == 0 {
+                    break;
+                }
+            }
+            if self.round(now) || self.stopping {
                 idle_since = None;
                 continue;
             }

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bypath_tcp::{CloseReason, Connection, Instant};
+use bypath_tcp::{CloseReason, Connection, Instant, State};
 
-use super::Stack;
+use super::{Stack, StackEvent};
+use crate::counters::Cause;
 use crate::flow::{App, SocketEnd};
 use crate::flow_table::FlowKey;
 use crate::slab::FlowId;
@@ -23,8 +24,13 @@ impl Stack {
         end: SocketEnd,
     ) -> Option<FlowId> {
         let route = self.routes.lookup(remote.ip());
-        let (Some(key), Some(route)) = (FlowKey::new(local, remote), route) else {
+        let Some(key) = FlowKey::new(local, remote) else {
             end.shared.set_closed(CloseReason::Unreachable);
+            return None;
+        };
+        let Some(route) = route else {
+            end.shared.set_closed(CloseReason::Unreachable);
+            self.events.push_back(StackEvent::FlowClosed(key));
             return None;
         };
         let mut config = self.config.tcp.clone();
@@ -32,7 +38,12 @@ impl Stack {
         let iss = self.isn.initial_sequence(now, local, remote);
         let ts_offset = self.isn.timestamp_offset(local, remote);
         let conn = Connection::connect(config, now, iss, ts_offset);
-        self.place(now, key, conn, App::Socket(end), route.next_hop, 0)
+        let placed = self.place(now, key, conn, App::Socket(end), route.next_hop, 0);
+        if placed.is_none() {
+            self.counters.count(Cause::FlowTable);
+            self.events.push_back(StackEvent::FlowClosed(key));
+        }
+        placed
     }
 
     /// Connections to `local` go to `listener`.
@@ -84,6 +95,13 @@ impl Stack {
             flow.conn.orphan(now);
         }
         self.mark_dirty(id.index);
+    }
+
+    /// Flows that their application has closed and the peer has not: they are worth waiting for.
+    pub(crate) fn closing_flows(&self) -> usize {
+        let closing =
+            |state| matches!(state, State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck);
+        self.flows.iter().filter(|(_, flow)| closing(flow.conn.state())).count()
     }
 
     /// Every flow is reset, every socket told: the engine stops, or the link is gone for good.
