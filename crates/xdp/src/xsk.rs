@@ -290,10 +290,11 @@ impl XdpDevice {
         if queue.socket.rx.available() == 0 {
             return;
         }
-        loop {
-            let Some(frames) = frames_of_next_packet(queue) else { break };
+        while let Some(frames) = frames_of_next_packet(queue) {
             let fits = frames <= batch.room();
-            if !fits && !(batch.is_empty() && frames > batch.capacity()) {
+            // A packet that not even an empty batch could take is dropped, or it would block the ring.
+            let can_never_fit = batch.is_empty() && frames > batch.capacity();
+            if !fits && !can_never_fit {
                 break;
             }
             stats.rx_packets += u64::from(fits);
