@@ -5,6 +5,7 @@ mod script;
 mod sim;
 
 mod acks;
+mod adversary;
 mod close;
 mod closes;
 mod handshake;

@@ -114,7 +114,7 @@ fn timestamps_are_not_used_when_the_peer_did_not_agree() {
     let mut s = Script::accepting(stamped(), Seg::syn().mss(1_000));
     s.poll();
     s.deliver(Seg::ack(0, 0));
-    assert_eq!(s.conn.negotiated().0, false);
+    assert!(!s.conn.negotiated().0);
     assert_eq!(s.write(10)[0].options.timestamps, None);
     let out = s.deliver(Seg::new(TcpFlags::ACK, 0, 10).len(5).stamp(1, 1));
     assert_eq!(out.deliver, 5);
