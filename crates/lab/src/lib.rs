@@ -18,6 +18,7 @@ pub mod middle;
 pub mod pattern;
 pub mod pcap;
 pub mod peer;
+mod ping;
 pub mod process;
 pub mod record;
 pub mod tool;

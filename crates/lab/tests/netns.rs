@@ -118,6 +118,14 @@ fn netns_mtu_queues_and_addresses_are_as_asked() {
 }
 
 #[test]
+fn netns_a_host_pings_who_is_there_and_nobody_else() {
+    let lab = lab();
+    lab.near().ping(lab.far().ipv4().into(), PATIENCE).unwrap();
+    lab.near().ping(lab.far().ipv6().into(), PATIENCE).unwrap();
+    assert!(lab.near().ping(lab.far().spare_ipv4(77).into(), Duration::from_millis(100)).is_err());
+}
+
+#[test]
 fn netns_offloads_stay_on_when_asked() {
     let lab = Lab::builder().offloads(true).up().unwrap();
     let features = lab.far().output("ethtool", &["-k", lab.far().interface()]).unwrap();
