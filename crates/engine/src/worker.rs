@@ -282,20 +282,22 @@ impl<D: Device> Worker<D> {
     }
 
     fn take_requests(&mut self, now: Instant) -> bool {
-        let mut any = false;
-        if !self.stack.port.touched.is_empty() {
-            self.stack.take_wishes(now);
-            any = true;
-        }
-        if self.stack.port.datagrams.load(Ordering::Relaxed)
-            && self.stack.port.datagrams.swap(false, Ordering::SeqCst)
-        {
-            let mut egress = DeviceEgress::new(&mut self.device, &self.area);
-            self.stack.send_datagrams(now, &mut egress);
-            any = true;
-        }
+        // This order matters: a socket's first datagram follows the command that makes the socket known here,
+        // so whoever sees the flag must see the command before the datagrams are taken.
+        let port = &self.stack.port;
+        let datagrams =
+            port.datagrams.load(Ordering::Relaxed) && port.datagrams.swap(false, Ordering::SeqCst);
+        let mut any = datagrams;
         while let Some(command) = self.links.commands.pop() {
             self.obey(now, command);
+            any = true;
+        }
+        if datagrams {
+            let mut egress = DeviceEgress::new(&mut self.device, &self.area);
+            self.stack.send_datagrams(now, &mut egress);
+        }
+        if !self.stack.port.touched.is_empty() {
+            self.stack.take_wishes(now);
             any = true;
         }
         any
@@ -311,7 +313,11 @@ impl<D: Device> Worker<D> {
             Command::Listen(local, listener) => stack.listen(local, listener),
             Command::Unlisten(local) => stack.unlisten(local),
             Command::BindUdp(local, socket) => stack.bind_udp(local, socket),
-            Command::UnbindUdp(local) => stack.unbind_udp(local),
+            Command::UnbindUdp(local) => {
+                // What it has sent before it went still goes out.
+                stack.send_datagrams(now, &mut egress);
+                stack.unbind_udp(local);
+            }
             Command::Learn { ip, mac, permanent } => {
                 stack.learn_from_kernel(now, ip, mac, permanent, &mut egress);
             }
