@@ -164,6 +164,8 @@ pub(crate) struct Cold {
     pub(crate) challenge_second: u64,
     pub(crate) challenges: u8,
     pub(crate) passive: bool,
+    /// Sequence number of a FIN that came ahead of its turn.
+    pub(crate) fin_ahead: Option<SeqNum>,
     /// Range last received twice, to report once (RFC 2883).
     pub(crate) dsack: Option<SackBlock>,
     pub(crate) stats: ConnectionStats,

@@ -3,12 +3,11 @@
 //! The caller has verified the checksum. What is to be sent in answer is only noted here; it goes out when
 //! the caller asks [`Connection::poll_transmit`], once for all segments of a batch.
 
-use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::{SackBlock, TcpFlags, Timestamps};
 
 use crate::connection::{Bits, CloseReason, Connection};
 use crate::reset::reset_for;
-use crate::segment::{Events, Received, Segment, Store};
+use crate::segment::{Events, Received, Segment};
 use crate::state::State;
 use crate::stats::DropCause;
 use crate::time::Instant;
@@ -95,21 +94,6 @@ impl Connection {
             self.note_data(now, segment);
         }
         true
-    }
-
-    /// Schedules the acknowledgement of in-order data: at once for the first segments and for every second
-    /// one, delayed otherwise (RFC 9293 section 3.8.6.3, RFC 5681 section 4.2).
-    fn note_data(&mut self, now: Instant, segment: &Segment<'_>) {
-        let hot = &mut self.hot;
-        hot.unacked_segments = hot.unacked_segments.saturating_add(1);
-        if hot.quick_acks > 0 {
-            hot.quick_acks -= 1;
-            hot.bits.set(Bits::ACK_NOW);
-        } else if hot.unacked_segments >= 2 && segment.payload_len > 0 {
-            hot.bits.set(Bits::ACK_NOW);
-        } else if hot.ack_at == Instant::NEVER {
-            hot.ack_at = now + self.cold.config.delayed_ack;
-        }
     }
 
     /// RFC 9293 section 3.10.7.3.
@@ -312,7 +296,7 @@ impl Connection {
     /// A segment outside the window is answered with an acknowledgement (RFC 9293 section 3.10.7.4). A range
     /// that was received before is reported (RFC 2883). Answers to what takes no sequence space are
     /// limited: two ends that disagree would answer each other for ever.
-    fn acknowledge_duplicate(&mut self, now: Instant, segment: &Segment<'_>) {
+    pub(crate) fn acknowledge_duplicate(&mut self, now: Instant, segment: &Segment<'_>) {
         if segment.sequence_len() == 0 {
             self.limited_ack(now);
             return;
@@ -333,7 +317,10 @@ impl Connection {
         }
         let reason = match self.hot.state {
             State::SynReceived if !self.cold.passive => CloseReason::Refused,
-            State::Closing | State::LastAck | State::TimeWait => CloseReason::Finished,
+            // The peer has closed and is gone: no harm, if all that it had yet to acknowledge was FIN.
+            State::Closing | State::LastAck | State::TimeWait if self.hot.acknowledged == self.hot.queued => {
+                CloseReason::Finished
+            }
             _ => CloseReason::Reset,
         };
         self.finish(reason);
@@ -393,105 +380,6 @@ impl Connection {
                 .timestamps
                 .is_some_and(|ts| (ts.value.wrapping_sub(self.hot.ts_recent) as i32) > 0);
         later || segment.header.seq.after(self.hot.rcv_nxt)
-    }
-
-    /// Seventh and eighth checks: the payload and FIN.
-    fn take_payload(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) {
-        let fin = segment.header.flags.contains(TcpFlags::FIN);
-        if segment.payload_len == 0 && !fin {
-            return;
-        }
-        if !self.hot.state.may_receive() {
-            if self.hot.state == State::TimeWait {
-                // The peer has not got our last acknowledgement (RFC 9293 section 3.10.7.4).
-                self.hot.bits.set(Bits::ACK_NOW);
-                self.enter_time_wait(now);
-            }
-            out.dropped = Some(DropCause::AfterClose);
-            return;
-        }
-        let rcv_nxt = self.hot.rcv_nxt;
-        let start = segment.header.seq + u32::from(segment.header.flags.contains(TcpFlags::SYN));
-        let skip = u32::try_from(rcv_nxt.offset_from(start)).unwrap_or(0).min(segment.payload_len);
-        if self.hot.bits.has(Bits::DEAF) && segment.payload_len > skip {
-            // Nobody will ever read it: tell the peer (RFC 9293 section 3.6.1).
-            out.dropped = Some(DropCause::AfterClose);
-            out.reply = Some(self.reset_segment(now));
-            self.finish(CloseReason::Aborted);
-            return;
-        }
-        let room = self.advertised().min(self.hot.rcv_space);
-        if start.after(rcv_nxt) {
-            self.keep_for_later(start, segment, room, out);
-            return;
-        }
-        let fresh = segment.payload_len - skip;
-        let take = fresh.min(room);
-        out.skip = skip;
-        if fresh > 0 {
-            out.deliver = take;
-            self.hot.rcv_nxt += take;
-            if self.hot.bits.has(Bits::HOLES) {
-                out.released = self.cold.assembler.advance(self.hot.rcv_nxt);
-                self.hot.rcv_nxt += out.released;
-                // RFC 5681 section 4.2: a hole is being filled, tell at once.
-                self.hot.bits.set(Bits::ACK_NOW);
-                if self.cold.assembler.is_empty() {
-                    self.hot.bits.clear(Bits::HOLES);
-                }
-            }
-            self.hot.rcv_space = self.hot.rcv_space.saturating_sub(take + out.released);
-            self.note_data(now, segment);
-        } else if segment.payload_len > 0 {
-            out.dropped = Some(DropCause::Duplicate);
-            self.acknowledge_duplicate(now, segment);
-        }
-        if take < fresh {
-            out.dropped = Some(DropCause::OutOfWindow);
-            self.hot.bits.set(Bits::ACK_NOW);
-            return;
-        }
-        if fin && start + segment.payload_len == self.hot.rcv_nxt {
-            self.on_fin(now, out);
-        }
-    }
-
-    /// A segment beyond the next expected byte.
-    fn keep_for_later(&mut self, start: SeqNum, segment: &Segment<'_>, room: u32, out: &mut Received) {
-        // At once, so that the sender learns of the hole (RFC 5681 section 4.2). Without SACK it counts
-        // the copies.
-        if self.hot.bits.has(Bits::ACK_NOW) && !self.hot.bits.has(Bits::SACK) {
-            self.hot.extra_acks = self.hot.extra_acks.saturating_add(1);
-        }
-        self.hot.bits.set(Bits::ACK_NOW);
-        self.cold.stats.out_of_order_in += 1;
-        let ahead = start.offset_from(self.hot.rcv_nxt) as u32;
-        let limit = room.min(self.cold.reassembly_limit);
-        let len = segment.payload_len.min(limit.saturating_sub(ahead));
-        // FIN ahead of its turn is not kept: the peer sends it again.
-        if len == 0 || !self.cold.assembler.insert(start, start + len) {
-            out.dropped = Some(DropCause::ReassemblyFull);
-            return;
-        }
-        self.hot.bits.set(Bits::HOLES);
-        out.store = Some(Store { skip: 0, len, ahead });
-    }
-
-    /// Eighth check: the peer has sent all it will.
-    fn on_fin(&mut self, now: Instant, out: &mut Received) {
-        self.hot.rcv_nxt += 1;
-        self.hot.rcv_edge = self.hot.rcv_edge.later(self.hot.rcv_nxt);
-        self.hot.bits.set(Bits::ACK_NOW);
-        out.events.insert(Events::PEER_CLOSED);
-        match self.hot.state {
-            State::SynReceived | State::Established => self.hot.state = State::CloseWait,
-            State::FinWait1 => self.hot.state = State::Closing,
-            State::FinWait2 => {
-                self.enter_time_wait(now);
-                out.events.insert(Events::TIME_WAIT);
-            }
-            _ => {}
-        }
     }
 
     /// What an acknowledgement of our FIN changes (RFC 9293 section 3.10.7.4, fifth check).

@@ -6,7 +6,7 @@
 //! wherever the application keeps them, by stream offset, and received bytes are placed by the caller as
 //! the connection directs. So the same code runs under a worker, a simulator, a fuzzer and a benchmark.
 //!
-//! The rooms: [`input`](crate) takes segments (RFC 9293 section 3.10.7), `output` builds them, `timers`
+//! The rooms: [`input`](crate) takes segments (RFC 9293 section 3.10.7), `receive` places their payload, `output` builds them, `timers`
 //! fires what is due; `scoreboard` remembers what was sent and what of it the peer holds, `recovery`
 //! decides what is lost, `congestion` how much may be in flight, `rtt` how long to wait; `assembler` keeps
 //! the ranges received out of order; `isn` chooses initial sequence numbers.
@@ -20,6 +20,7 @@ mod input;
 mod isn;
 mod open;
 mod output;
+mod receive;
 mod recovery;
 mod reset;
 mod rtt;

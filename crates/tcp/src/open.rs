@@ -92,6 +92,7 @@ impl Connection {
             challenge_second: 0,
             challenges: 0,
             passive: false,
+            fin_ahead: None,
             dsack: None,
             stats: ConnectionStats::default(),
             config,

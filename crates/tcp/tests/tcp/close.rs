@@ -99,11 +99,27 @@ fn fin_ahead_of_its_turn_counts_when_its_turn_comes() {
     assert!(!out.events.contains(Events::PEER_CLOSED));
     let out = s.deliver(Seg::data(0, 100, 0));
     assert_eq!((out.deliver, out.released), (100, 100));
-    if !out.events.contains(Events::PEER_CLOSED) {
-        s.deliver(Seg::fin(200, 0));
-    }
+    assert!(out.events.contains(Events::PEER_CLOSED));
     assert_eq!(s.state(), State::CloseWait);
     assert_eq!(s.poll().unwrap().ack, 201);
+}
+
+#[test]
+fn a_bare_fin_ahead_of_its_turn_counts_too() {
+    let mut s = Script::open(plain());
+    s.deliver(Seg::fin(100, 0));
+    assert_eq!(s.poll_all()[0].ack, 0);
+    s.deliver(Seg::data(0, 100, 0));
+    assert_eq!((s.state(), s.poll_all()[0].ack), (State::CloseWait, 101));
+}
+
+#[test]
+fn a_fin_with_data_beyond_it_is_no_fin() {
+    let mut s = Script::open(plain());
+    s.deliver(Seg::fin(100, 0));
+    s.deliver(Seg::data(50, 100, 0));
+    let out = s.deliver(Seg::data(0, 50, 0));
+    assert_eq!((out.deliver, out.released, s.state()), (50, 100, State::Established));
 }
 
 #[test]

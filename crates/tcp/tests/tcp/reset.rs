@@ -71,6 +71,16 @@ fn a_reset_of_our_last_fin_is_an_end_like_any_other() {
 }
 
 #[test]
+fn a_reset_before_our_data_is_acknowledged_is_told() {
+    let mut s = Script::open(plain());
+    s.answer(Seg::fin(0, 0));
+    s.write(100);
+    s.close();
+    s.deliver(Seg::rst(1));
+    assert_eq!(s.conn.close_reason(), Some(CloseReason::Reset));
+}
+
+#[test]
 fn abort_resets_the_peer_at_the_number_it_expects() {
     let mut s = Script::open(plain());
     s.write(500);
