@@ -16,6 +16,9 @@ pub(crate) struct Transfer {
     /// Bytes a second over the whole transfer.
     pub(crate) goodput: f64,
     pub(crate) handshake_s: f64,
+    /// Segments that the far host sent meanwhile, and those of them that it sent again.
+    pub(crate) segments: u64,
+    pub(crate) retransmits: u64,
     /// What else `bypath get` knows; null from curl.
     pub(crate) facts: Value,
 }
@@ -27,11 +30,14 @@ impl Transfer {
 
     /// The times of a transfer, for people.
     pub(crate) fn summary(&self) -> String {
-        let retransmits = match self.facts["retransmits"].as_u64() {
-            Some(count) => format!(", our retransmits {count}"),
-            None => String::new(),
-        };
-        format!("{:.2} Gbit/s, handshake {:.2} ms{retransmits}", self.gbps(), self.handshake_s * 1e3)
+        let share = 100.0 * self.retransmits as f64 / self.segments.max(1) as f64;
+        format!(
+            "{:.2} Gbit/s, handshake {:.2} ms, {} of {} segments retransmitted ({share:.3} %)",
+            self.gbps(),
+            self.handshake_s * 1e3,
+            self.retransmits,
+            self.segments,
+        )
     }
 
     /// What carried it.
@@ -69,7 +75,7 @@ pub(crate) fn bypath(stop: &Stop, program: &Path, lab: &Lab, args: &[&str]) -> R
     let mut command = Command::new(program);
     command.args(["get", "--json", "--max-time", "60", "--netns", near.netns(), "--dev", near.interface()]);
     command.args(args);
-    let printed = stop.run(&mut command)?;
+    let (printed, [segments, retransmits]) = counted(lab, || stop.run(&mut command))?;
     let facts: Value = serde_json::from_str(&printed).map_err(|error| DemoError::Unexpected {
         what: "what `bypath get --json` prints".into(),
         expected: "one JSON object".into(),
@@ -80,6 +86,9 @@ pub(crate) fn bypath(stop: &Stop, program: &Path, lab: &Lab, args: &[&str]) -> R
         bytes: facts["bytes"].as_u64().unwrap_or(0),
         goodput: number("speed_download"),
         handshake_s: number("time_connect") - number("time_namelookup"),
+        segments,
+        // Ours as well: in a download they are those of requests and of the handshake.
+        retransmits: retransmits + facts["retransmits"].as_u64().unwrap_or(0),
         facts,
     })
 }
@@ -89,7 +98,7 @@ pub(crate) fn curl(stop: &Stop, lab: &Lab, url: &str) -> Result<Transfer> {
     let mut command = lab.near().command("curl")?;
     command.args(["-sS", "--max-time", "60", "-o", "/dev/null", "-w"]);
     command.arg("%{size_download} %{time_connect} %{time_namelookup} %{speed_download}").arg(url);
-    let printed = stop.run(&mut command)?;
+    let (printed, [segments, retransmits]) = counted(lab, || stop.run(&mut command))?;
     let numbers: Vec<f64> = printed.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [bytes, connect, lookup, goodput] = numbers[..] else {
         return Err(DemoError::Unexpected {
@@ -98,5 +107,20 @@ pub(crate) fn curl(stop: &Stop, lab: &Lab, url: &str) -> Result<Transfer> {
             got: printed,
         });
     };
-    Ok(Transfer { bytes: bytes as u64, goodput, handshake_s: connect - lookup, facts: Value::Null })
+    let handshake_s = connect - lookup;
+    Ok(Transfer { bytes: bytes as u64, goodput, handshake_s, segments, retransmits, facts: Value::Null })
+}
+
+/// Does something, and counts the segments that the kernel of the far host sent for it, first and again.
+fn counted<T>(lab: &Lab, work: impl FnOnce() -> Result<T>) -> Result<(T, [u64; 2])> {
+    let read = || -> Result<[u64; 2]> {
+        let count = |name| lab.far().counter("Tcp", name).map(Option::unwrap_or_default);
+        // The kernel counts segments sent again apart from the others.
+        let (first, again) = (count("OutSegs")?, count("RetransSegs")?);
+        Ok([first + again, again])
+    };
+    let before = read()?;
+    let done = work()?;
+    let after = read()?;
+    Ok((done, [after[0] - before[0], after[1] - before[1]]))
 }

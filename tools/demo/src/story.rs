@@ -45,6 +45,8 @@ pub(crate) fn tell(paths: &Paths) -> Result<()> {
     println!("\nI just wanted to download a file: ftp://files/small.bin, active mode");
     let transfer =
         story.checked(&small, SMALL, &[&named[..], &["-P", "-", "ftp://files/small.bin"]].concat())?;
+    let resolved = transfer.facts["resolved_name"].as_str().unwrap_or_default();
+    expect("the name that had an address", resolved, "files.third.test")?;
     let queries = dns.query_log();
     for miss in &SEARCH[..2] {
         let answer = format!("files.{miss} is NXDOMAIN");
