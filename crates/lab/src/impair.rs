@@ -1,5 +1,8 @@
 //! What happens to a frame on a bad wire, decided by a seed and by nothing else: the same frames in the
 //! same order meet the same fate. No I/O; [`crate::middle`] carries it out.
+//!
+//! Frames to groups (ARP and neighbour requests, multicast listener reports) are dealt with from dice of
+//! their own: kernels send them when they please, and that must not change what happens to the others.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -48,7 +51,8 @@ pub(crate) struct Fate {
 #[derive(Debug)]
 pub(crate) struct Dice {
     impairments: Impairments,
-    random: Xoshiro256PlusPlus,
+    /// For frames to one host, and for frames to groups.
+    random: [Xoshiro256PlusPlus; 2],
 }
 
 const ETHERNET_HEADER: usize = 14;
@@ -56,33 +60,41 @@ const ETHERTYPE_ARP: [u8; 2] = [0x08, 0x06];
 
 impl Dice {
     pub(crate) fn new(impairments: Impairments) -> Dice {
-        Dice { impairments, random: Xoshiro256PlusPlus::seed_from_u64(impairments.seed) }
+        let seed = impairments.seed;
+        Dice { impairments, random: [seed, !seed].map(Xoshiro256PlusPlus::seed_from_u64) }
     }
 
     pub(crate) fn roll(&mut self, frame: &[u8]) -> Fate {
         let Impairments { loss, reorder, duplicate, corrupt, .. } = self.impairments;
-        if self.chance(loss) {
+        // The lowest bit of the first byte tells a group address: IEEE 802.3, section 3.2.3.
+        let to_group = frame.first().is_some_and(|byte| byte & 1 == 1);
+        let mut chance = Chance(&mut self.random[usize::from(to_group)]);
+        if chance.of(loss) {
             return Fate { lost: true, ..Fate::default() };
         }
-        let mut fate = Fate { duplicated: self.chance(duplicate), ..Fate::default() };
-        if self.chance(reorder) {
-            fate.overtaken_by = 1 + self.below(Impairments::MAX_OVERTAKEN as usize) as u32;
+        let mut fate = Fate { duplicated: chance.of(duplicate), ..Fate::default() };
+        if chance.of(reorder) {
+            fate.overtaken_by = 1 + chance.below(Impairments::MAX_OVERTAKEN as usize) as u32;
         }
-        if self.chance(corrupt) && may_corrupt(frame) {
+        if chance.of(corrupt) && may_corrupt(frame) {
             let bits = (frame.len() - ETHERNET_HEADER) * 8;
-            fate.flipped_bit = Some(ETHERNET_HEADER * 8 + self.below(bits));
+            fate.flipped_bit = Some(ETHERNET_HEADER * 8 + chance.below(bits));
         }
         fate
     }
+}
 
-    fn chance(&mut self, probability: f64) -> bool {
+struct Chance<'a>(&'a mut Xoshiro256PlusPlus);
+
+impl Chance<'_> {
+    fn of(&mut self, probability: f64) -> bool {
         // 53 random bits make an evenly spread number from 0 up to but not including 1.
-        let number = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        let number = (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         number < probability
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.random.next_u64()) * bound as u128) >> 64) as usize
+        ((u128::from(self.0.next_u64()) * bound as u128) >> 64) as usize
     }
 }
 
@@ -110,6 +122,15 @@ mod tests {
     fn the_same_seed_deals_the_same_fates() {
         assert_eq!(fates(BAD, &[0; 100]), fates(BAD, &[0; 100]));
         assert_ne!(fates(BAD, &[0; 100]), fates(BAD.seeded(8), &[0; 100]));
+    }
+
+    #[test]
+    fn frames_to_groups_do_not_change_the_fate_of_the_others() {
+        let (mut calm, mut busy) = (Dice::new(BAD), Dice::new(BAD));
+        for _ in 0..1000 {
+            busy.roll(&[0xff; 60]);
+            assert_eq!(calm.roll(&[0; 100]), busy.roll(&[0; 100]));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub struct Pattern {
 
 impl Pattern {
     /// The stream of that seed.
-    pub fn new(seed: u64) -> Pattern {
+    pub const fn new(seed: u64) -> Pattern {
         Pattern { seed }
     }
 
