@@ -67,6 +67,8 @@ pub(crate) struct Link {
     busy_until: Instant,
     order: u64,
     data_segments: u32,
+    /// Segments with data that did not arrive.
+    pub(crate) lost: u64,
     under_way: BinaryHeap<Reverse<(Instant, u64, PacketBox)>>,
 }
 
@@ -97,6 +99,7 @@ impl Link {
             busy_until: Instant::ZERO,
             order: 0,
             data_segments: 0,
+            lost: 0,
             under_way: BinaryHeap::new(),
         }
     }
@@ -110,16 +113,20 @@ impl Link {
             let nth = self.data_segments;
             self.data_segments += 1;
             if self.path.drop_data.contains(&nth) {
+                self.lost += 1;
                 return;
             }
         }
+        let data = u64::from(!packet.payload.is_empty());
         if self.rng.chance(self.path.loss) {
+            self.lost += data;
             return;
         }
         let size = 54 + packet.payload.len() as u64;
         let start = self.busy_until.max(now);
         let waiting = start.nanos_since(now) as u128 * u128::from(self.path.rate) / 1_000_000_000;
         if waiting as u64 + size > self.path.queue {
+            self.lost += data;
             return;
         }
         self.busy_until = start.plus_nanos(size * 1_000_000_000 / self.path.rate);

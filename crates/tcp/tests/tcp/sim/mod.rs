@@ -87,7 +87,7 @@ impl Scenario {
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) hosts: [Host; 2],
-    links: [Link; 2],
+    pub(crate) links: [Link; 2],
     limit: Instant,
     trace: bool,
 }
