@@ -250,13 +250,15 @@ fn netns_box_forwards_every_frame_when_it_is_good() {
     let lab = Lab::builder().through_box(Impairments::NONE, Impairments::NONE).up().unwrap();
     let echo = TcpService::start(lab.far(), lab.far().at(7), TcpJob::Echo).unwrap();
     assert_eq!(upload(lab.near(), &echo, Pattern::new(1), 1_000_000).len(), 1_000_000);
-    let outward = || lab.middle().unwrap().outward();
     let deadline = Instant::now() + PATIENCE;
     // The last frames may be between having been counted as read and as written.
-    while outward().sent != outward().received && Instant::now() < deadline {
+    let outward = loop {
+        let outward = lab.middle().unwrap().outward();
+        if outward.sent == outward.received || Instant::now() >= deadline {
+            break outward;
+        }
         std::thread::yield_now();
-    }
-    let outward = outward();
+    };
     assert!(outward.received > 600, "{outward:?}");
     assert_eq!((outward.sent, outward.failed), (outward.received, 0));
 }
