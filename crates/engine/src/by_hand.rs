@@ -14,10 +14,11 @@ use bypath_tcp::{Config, Instant};
 use bypath_wire::ethernet::MacAddr;
 use crossbeam::queue::ArrayQueue;
 
+use crate::flow::BoxedService;
 use crate::packet::{PacketList, RxPacket};
 use crate::ports::{Ownership, PortAllocator, PortLease, Transport};
 use crate::route::{Prefix, RouteEntry};
-use crate::service::NoService;
+use crate::service::{NoService, Service};
 use crate::socket::end::{TcpEnd, error_of, socket_pair};
 use crate::socket::listener::ListenerShared;
 use crate::socket::shared::{Wake, WorkerPort, wish};
@@ -50,6 +51,8 @@ pub struct StackOptions {
     /// Decides sequence numbers and hashes: the same seed, the same behaviour. Source ports are named by the
     /// caller, or random.
     pub seed: u64,
+    /// Connections of a service that may have data out of order at once; the others ask for it again.
+    pub reassembly_rings: usize,
 }
 
 impl Default for StackOptions {
@@ -61,6 +64,7 @@ impl Default for StackOptions {
             send_buffer: 1 << 18,
             max_connections: 1_024,
             seed: 0,
+            reassembly_rings: 16,
         }
     }
 }
@@ -115,6 +119,22 @@ impl Stack {
     /// # Errors
     /// When the system gives no random numbers for source ports.
     pub fn new(options: &StackOptions) -> Result<Self> {
+        Self::make(options, Box::new(NoService), &[])
+    }
+
+    /// A stack without addresses, whose `service` has the connections to `ports`.
+    ///
+    /// # Errors
+    /// As [`Stack::new`].
+    pub fn with_service(
+        options: &StackOptions,
+        service: impl Service + 'static,
+        ports: &[u16],
+    ) -> Result<Self> {
+        Self::make(options, Box::new(service), ports)
+    }
+
+    fn make(options: &StackOptions, service: BoxedService, ports: &[u16]) -> Result<Self> {
         let (medium, mac) = match options.link {
             Link::Ethernet(mac) => (Medium::Ethernet, mac),
             Link::Ip => (Medium::Ip, MacAddr::UNSPECIFIED),
@@ -136,10 +156,14 @@ impl Stack {
             tcp,
             send_buffer: options.send_buffer.next_power_of_two(),
             seeds: [seed(1), seed(2), seed(3), seed(4)],
-            reassembly_rings: 0,
+            reassembly_rings: if ports.is_empty() { 0 } else { options.reassembly_rings },
         };
+        let mut inner = Inner::new(config, port.clone(), service);
+        for served in ports {
+            inner.serve(*served);
+        }
         Ok(Self {
-            inner: Inner::new(config, port.clone(), Box::new(NoService)),
+            inner,
             out: PacketList::default(),
             port,
             sockets: HashMap::new(),
@@ -202,7 +226,7 @@ impl Stack {
         self.inner.next_deadline()
     }
 
-    /// Opens a connection from `local_port` (0: any) to `remote`.
+    /// Opens a connection from `local_port` (0: any) to `remote`, as of the last time that the stack was told.
     ///
     /// # Errors
     /// `NetworkUnreachable` without a route, `AddrInUse` when the port is taken.
@@ -298,8 +322,14 @@ impl Stack {
     }
 
     /// No more will be sent; what was given still is.
+    ///
+    /// # Errors
+    /// `NotConnected` while the connection opens.
     pub fn shutdown(&mut self, socket: TcpSocket) -> Result<()> {
         let socket = self.socket_mut(socket)?;
+        if !socket.end.shared.status().is_connected() {
+            return Err(Error::new(ErrorKind::NotConnected, "the connection is not open yet"));
+        }
         let shared = socket.end.shared.clone();
         socket.end.write.close(&shared);
         Ok(())
@@ -369,6 +399,11 @@ impl Stack {
     /// The next datagram received, if any.
     pub fn recv_from(&mut self, socket: UdpPort) -> Option<(SocketAddr, Vec<u8>)> {
         self.udp.get(&socket.0)?.0.take()
+    }
+
+    /// A peer of which an ICMP error has said that nobody listens there.
+    pub fn refused_by(&mut self, socket: UdpPort) -> Option<SocketAddr> {
+        self.udp.get(&socket.0)?.0.take_refusal()
     }
 
     /// Gives a UDP socket back.

@@ -34,11 +34,13 @@ pub(crate) enum Cause {
     NoRoom,
     /// The hand-off ring to the owning worker was full.
     Handoff,
+    /// A datagram to be sent that does not fit the MTU: the engine does not fragment.
+    TooLong,
     /// Answers held back: too many resets or ICMP errors in this second.
     RateLimited,
 }
 
-const CAUSES: [(Cause, &str); 15] = [
+const CAUSES: [(Cause, &str); 16] = [
     (Cause::Malformed, "malformed"),
     (Cause::IpChecksum, "ip_checksum"),
     (Cause::TransportChecksum, "transport_checksum"),
@@ -53,6 +55,7 @@ const CAUSES: [(Cause, &str); 15] = [
     (Cause::Unreachable, "unreachable"),
     (Cause::NoRoom, "no_room"),
     (Cause::Handoff, "handoff"),
+    (Cause::TooLong, "too_long"),
     (Cause::RateLimited, "rate_limited"),
 ];
 

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bypath_tcp::{CloseReason, Connection, TxSegment};
+use bypath_tcp::{CloseReason, Connection, Instant, TxSegment};
 
 use crate::flow_table::FlowKey;
 use crate::ring::{ByteConsumer, ByteProducer};
@@ -65,6 +65,8 @@ pub(crate) struct Flow {
     /// When the timer wheel will fire; `u64::MAX`: not filed.
     pub(crate) timer_at: u64,
     pub(crate) next_hop: IpAddr,
+    /// When progress vouches for the neighbour next.
+    pub(crate) confirm_at: Instant,
     pub(crate) template: Template,
     /// Retransmissions already added to the stack's counters.
     pub(crate) counted_retrans: u64,

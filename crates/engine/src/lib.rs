@@ -44,6 +44,8 @@ mod template;
 mod testnet;
 mod timer_wheel;
 mod worker;
+#[cfg(test)]
+mod worker_tests;
 
 pub use builder::EngineBuilder;
 pub use bypath_tcp::{CloseReason, Config as TcpConfig, CongestionControl, Instant, State as TcpState};

@@ -93,8 +93,17 @@ impl ServiceConnection<'_> {
         self.conn.state()
     }
 
-    /// Copies bytes to be sent; as many as there is room for, which is returned.
+    /// Whether more can be given to be sent: not after [`ServiceConnection::close`].
+    fn is_open(&self) -> bool {
+        matches!(self.conn.state(), State::SynReceived | State::Established | State::CloseWait)
+    }
+
+    /// Copies bytes to be sent; as many as there is room for, which is returned. None after
+    /// [`ServiceConnection::close`].
     pub fn write(&mut self, bytes: &[u8]) -> usize {
+        if !self.is_open() {
+            return 0;
+        }
         let n = self.queue.write(bytes);
         self.conn.set_queued(self.queue.end());
         n
@@ -105,8 +114,12 @@ impl ServiceConnection<'_> {
         self.queue.room()
     }
 
-    /// Sends all of `source`, without copying it before the segments are built.
+    /// Sends all of `source`, without copying it before the segments are built; nothing after
+    /// [`ServiceConnection::close`].
     pub fn send(&mut self, source: Arc<dyn SendSource>) {
+        if !self.is_open() {
+            return;
+        }
         self.queue.push(source);
         self.conn.set_queued(self.queue.end());
     }

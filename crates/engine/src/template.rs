@@ -109,6 +109,11 @@ impl Template {
         self.len
     }
 
+    /// Bytes of the IP header.
+    pub(crate) fn ip_len(&self) -> usize {
+        self.len - self.link
+    }
+
     /// Writes the headers for a transport segment of `transport_len` bytes to the front of `out`, which is
     /// long enough. `id` is the IPv4 identification.
     pub(crate) fn write(&self, out: &mut [u8], transport_len: usize, id: u16) {

@@ -46,7 +46,7 @@ impl Stack {
             return self.counters.count(Cause::TransportChecksum);
         }
         match Icmpv4::parse(bytes) {
-            Ok(Icmpv4::EchoRequest { id, sequence, data }) => {
+            Ok(Icmpv4::EchoRequest { id, sequence, data }) if !datagram.to_group => {
                 let reply = Icmpv4::EchoReply { id, sequence, data };
                 let len = reply.encoded_len();
                 self.answer(now, datagram, protocol::ICMP, len, egress, |out| {
@@ -180,11 +180,10 @@ impl Stack {
         datagram: &Datagram,
         egress: &mut E,
     ) {
-        let dst_is_group = match datagram.dst {
-            IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
-            IpAddr::V6(ip) => ip.is_multicast(),
-        };
-        if dst_is_group || datagram.src.is_unspecified() || !self.may_answer(now) {
+        if datagram.to_group {
+            return;
+        }
+        if !self.may_answer(now) {
             return self.counters.count(Cause::RateLimited);
         }
         let quoted = packet.head.get(datagram.network..).unwrap_or_default();

@@ -22,6 +22,8 @@ pub(super) struct Datagram {
     pub(super) dst: IpAddr,
     pub(super) protocol: u8,
     pub(super) hop_limit: u8,
+    /// Sent to a group, by its IP or its link address: never answered (RFC 1122 section 3.2.2).
+    pub(super) to_group: bool,
     /// Where the IP header lies in the packet.
     pub(super) network: usize,
     /// Where the payload lies, and its length.
@@ -49,6 +51,7 @@ impl Stack {
         last_resort: bool,
         egress: &mut E,
     ) -> Verdict {
+        let mut link_group = false;
         let (ethertype, network) = match self.config.medium {
             Medium::Ip => match ip::version(packet.head) {
                 Ok(4) => (EtherType::IPV4, 0),
@@ -60,6 +63,7 @@ impl Stack {
                     if header.dst != self.config.mac && !header.dst.is_multicast() {
                         return self.drop(Cause::NotOurs);
                     }
+                    link_group = header.dst.is_multicast();
                     (header.ethertype, n)
                 }
                 Err(_) => return self.drop(Cause::Malformed),
@@ -77,11 +81,14 @@ impl Stack {
             }
             _ => Err(Cause::Protocol),
         };
-        let datagram = match datagram {
+        let mut datagram = match datagram {
             Ok(d) => d,
             Err(cause) => return self.drop(cause),
         };
+        datagram.to_group |= link_group;
         match datagram.protocol {
+            // RFC 9293 section 3.9.2.3, MUST-57: no connections with groups.
+            protocol::TCP if datagram.to_group => self.drop(Cause::NotOurs),
             protocol::TCP => self.on_tcp(now, packet, &datagram, queue, last_resort, egress),
             protocol::UDP => {
                 self.on_udp(now, packet, &datagram, egress);
@@ -114,7 +121,7 @@ impl Stack {
         if header.is_fragment() {
             return Err(Cause::Fragment);
         }
-        let src_bad = header.src.is_broadcast() || header.src.is_multicast();
+        let src_bad = header.src.is_broadcast() || header.src.is_multicast() || header.src.is_unspecified();
         if src_bad || !self.routes.is_local(IpAddr::V4(header.dst)) {
             return Err(Cause::NotOurs);
         }
@@ -123,6 +130,7 @@ impl Stack {
             dst: IpAddr::V4(header.dst),
             protocol: header.protocol,
             hop_limit: header.ttl,
+            to_group: false,
             network,
             start: network + n,
             len: usize::from(header.total_len) - n,
@@ -144,12 +152,17 @@ impl Stack {
         if upper.fragment.is_some_and(|f| f.offset != 0 || f.more) {
             return Err(Cause::Fragment);
         }
+        if header.src.is_unspecified() && upper.protocol != protocol::ICMPV6 {
+            // Only who looks for an address has none (RFC 4862 section 5.4.2).
+            return Err(Cause::NotOurs);
+        }
         let len = payload_len.checked_sub(upper.offset).ok_or(Cause::Malformed)?;
         Ok(Datagram {
             src: IpAddr::V6(header.src),
             dst,
             protocol: upper.protocol,
             hop_limit: header.hop_limit,
+            to_group: header.dst.is_multicast(),
             network,
             start: network + n + upper.offset,
             len,

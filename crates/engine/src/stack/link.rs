@@ -42,6 +42,17 @@ impl Stack {
         answer
     }
 
+    /// The peer of a flow is silent: its neighbour may have another link address by now.
+    pub(super) fn check_link(&mut self, now: Instant, index: u32) {
+        let Some(Link::Ready) = self.flows.at(index).map(|flow| flow.link) else { return };
+        let Some(next_hop) = self.flows.at(index).map(|flow| flow.next_hop) else { return };
+        if let Resolution::Known(mac) = self.resolve(now, next_hop)
+            && let Some(flow) = self.flows.at_mut(index)
+        {
+            flow.template.set_link(self.config.mac, mac);
+        }
+    }
+
     pub(super) fn on_arp<E: Egress>(&mut self, now: Instant, packet: &ArpPacket, egress: &mut E) {
         let routes = &self.routes;
         let outcome =
@@ -201,13 +212,13 @@ impl Stack {
             let Some(flow) = self.flows.get_mut(id) else { continue };
             self.counters.count(Cause::Unreachable);
             let seq = flow.conn.snd_nxt();
-            if flow.conn.on_unreachable(seq, true) {
-                let mut events = Events::none();
-                events.insert(Events::CLOSED);
-                self.after_connection(now, id.index, events);
-            } else {
-                flow.link = Link::Ready;
-            }
+            // A flow waits only before its first packet: it is opening, or was given up meanwhile, and then
+            // its reset has nowhere to go.
+            flow.conn.on_unreachable(seq, true);
+            flow.pending_reset = None;
+            let mut events = Events::none();
+            events.insert(Events::CLOSED);
+            self.after_connection(now, id.index, events);
         }
         let before = self.waiting_datagrams.len();
         self.waiting_datagrams.retain(|(next_hop, _)| *next_hop != ip);

@@ -19,6 +19,9 @@ use crate::socket::end::socket_pair;
 use crate::source::SendQueue;
 use crate::template::Template;
 
+/// How often a flow vouches for its neighbour, at most.
+const CONFIRM_NS: u64 = 1_000_000_000;
+
 impl Stack {
     pub(super) fn on_tcp<E: Egress>(
         &mut self,
@@ -90,6 +93,13 @@ impl Stack {
             flow.conn.set_reassembly_limit(u32::try_from(room).unwrap_or(u32::MAX));
         }
         let received = flow.conn.on_segment(now, segment);
+        let progress = received.deliver > 0 || received.events.contains(Events::ACKNOWLEDGED);
+        if progress && now >= flow.confirm_at {
+            // RFC 4861 section 7.3.1: new data, or data acknowledged, shows that what was sent has arrived. The
+            // neighbour need not be asked.
+            flow.confirm_at = now.plus_nanos(CONFIRM_NS);
+            self.neighbors.confirm(now.as_nanos(), flow.next_hop);
+        }
         if let Some(cause) = received.dropped {
             self.counters.count_tcp(cause);
         }
@@ -334,12 +344,19 @@ impl Stack {
         let flags = segment.header.flags;
         let syn = flags.contains(TcpFlags::SYN) && !flags.intersects(TcpFlags::ACK | TcpFlags::RST);
         let (local, remote) = (key.local(), key.remote());
+        if self.routes.is_local(remote.ip()) {
+            // Nobody but a liar sends to us from our own address.
+            return self.counters.count(Cause::NotOurs);
+        }
         let serves = self.service_ports.contains(&local.port());
         let listener = self.listeners.get(&local).or_else(|| self.listeners.get(&any_of(local))).cloned();
         if !syn || (listener.is_none() && !serves) {
             self.counters.count(Cause::NoListener);
             return self.refuse(now, key, segment, queue, egress);
         }
+        let Some(route) = self.routes.lookup(remote.ip()) else {
+            return self.counters.count(Cause::Unreachable);
+        };
         let app = match listener {
             Some(listener) => {
                 if !listener.may_open() {
@@ -352,17 +369,15 @@ impl Stack {
                 reassembly: None,
             })),
         };
-        let Some(route) = self.routes.lookup(remote.ip()) else {
-            return self.counters.count(Cause::Unreachable);
-        };
         let mut config = self.config.tcp.clone();
         config.mss = self.mss_for(remote.ip(), route.mtu);
         let iss = self.isn.initial_sequence(now, local, remote);
         let ts_offset = self.isn.timestamp_offset(local, remote);
         let conn = Connection::accept(config, now, iss, ts_offset, segment);
-        if self.place(now, key, conn, app, route.next_hop, queue).is_some() {
-            self.events.push_back(StackEvent::FlowAccepted(key));
-        } else {
+        // Before it can be closed again: its neighbour may be known not to answer.
+        self.events.push_back(StackEvent::FlowAccepted(key));
+        if self.place(now, key, conn, app, route.next_hop, queue).is_none() {
+            self.events.pop_back();
             self.counters.count(Cause::FlowTable);
         }
     }
@@ -391,6 +406,7 @@ impl Stack {
             next_hop,
             template,
             counted_retrans: 0,
+            confirm_at: now,
             pending_reset: None,
         };
         let id = match self.flows.insert(flow) {
@@ -419,6 +435,7 @@ impl Stack {
             Resolution::Pending => self.waiting_flows.entry(next_hop).or_default().push(id),
             Resolution::Unreachable => {
                 if let Some(flow) = self.flows.at_mut(id.index) {
+                    self.counters.count(Cause::Unreachable);
                     let seq = flow.conn.snd_nxt();
                     flow.conn.on_unreachable(seq, true);
                     let mut events = Events::none();

@@ -42,8 +42,13 @@ impl Stack {
             let Some(flow) = self.flows.at_mut(index) else { continue };
             flow.timer_at = u64::MAX;
             if flow.conn.next_deadline().is_due(now) {
+                let timeouts = flow.conn.stats().timeouts;
                 let events = flow.conn.on_timer(now);
+                let silent = flow.conn.stats().timeouts > timeouts;
                 self.after_connection(now, index, events);
+                if silent {
+                    self.check_link(now, index);
+                }
             }
             self.mark_dirty(index);
         }

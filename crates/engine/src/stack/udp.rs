@@ -97,6 +97,9 @@ impl Stack {
         let mut template = Template::for_flow(self.config.medium, protocol::UDP, local, remote);
         template.set_link(self.config.mac, mac);
         let len = udp::HEADER_LEN + payload.len();
+        if template.ip_len() + len > self.config.mtu as usize {
+            return self.counters.count(Cause::TooLong);
+        }
         self.datagram_id = self.datagram_id.wrapping_add(1);
         let id = self.datagram_id;
         let sent = egress.send(template.len() + len, 0, |out| {
