@@ -12,6 +12,13 @@ use crate::time::Instant;
 /// Bytes of options besides timestamps that SACK blocks take: 4 and 8 for each.
 const SACK_HEADER: u32 = 4;
 
+/// New data that goes out now.
+struct New {
+    start: SeqNum,
+    len: u32,
+    fin: bool,
+}
+
 impl Connection {
     /// The next segment to send now; `None`: nothing, until a segment, a timer or the application changes
     /// something. The caller must send what it gets: ask only when there is room.
@@ -19,11 +26,17 @@ impl Connection {
         match self.hot.state {
             State::Closed => None,
             State::SynSent | State::SynReceived => self.syn(now),
-            _ => self
-                .lost_data(now)
-                .or_else(|| self.new_data(now))
-                .or_else(|| self.bare_probe(now))
-                .or_else(|| self.acknowledgement(now)),
+            _ => {
+                if self.cold.scoreboard.lost_bytes() > 0
+                    && let Some(segment) = self.lost_data(now)
+                {
+                    return Some(segment);
+                }
+                if let Some(new) = self.new_data(now) {
+                    return Some(self.data_segment(now, new.start, new.len, new.fin, false));
+                }
+                self.bare_probe(now).or_else(|| self.acknowledgement(now))
+            }
         }
     }
 
@@ -59,10 +72,8 @@ impl Connection {
     }
 
     /// Retransmission of what is thought lost, as the congestion window allows.
+    #[inline(never)]
     fn lost_data(&mut self, now: Instant) -> Option<TxSegment> {
-        if self.cold.scoreboard.lost_bytes() == 0 {
-            return None;
-        }
         let mss = self.payload_limit();
         let (start, mut len) = self.cold.scoreboard.next_lost(mss)?;
         if self.pipe() + len > self.hot.window.cwnd && !self.hot.bits.has(Bits::FORCE) {
@@ -86,7 +97,7 @@ impl Connection {
     }
 
     /// New data and FIN, as far as both windows, Nagle and silly-window avoidance let it.
-    fn new_data(&mut self, now: Instant) -> Option<TxSegment> {
+    fn new_data(&mut self, now: Instant) -> Option<New> {
         let bits = self.hot.bits;
         if bits.has(Bits::FIN_SENT) {
             return None;
@@ -142,7 +153,7 @@ impl Connection {
             self.hot.bits.clear(Bits::PERSIST);
             self.hot.rtx_at = now.plus_nanos(self.hot.rto_ns);
         }
-        Some(self.data_segment(now, start, len, fin, false))
+        Some(New { start, len, fin })
     }
 
     /// Bytes thought to be in the network. Without SACK each duplicate acknowledgement stands for a segment
@@ -176,6 +187,7 @@ impl Connection {
         if self.hot.bits.has(Bits::TIMESTAMPS) { 3 } else { 4 }
     }
 
+    #[inline(always)]
     fn data_segment(&mut self, now: Instant, start: SeqNum, len: u32, fin: bool, again: bool) -> TxSegment {
         let offset = self.hot.acknowledged + start.offset_from(self.hot.snd_una).max(0) as u64;
         let mut flags = TcpFlags::ACK;
@@ -194,18 +206,11 @@ impl Connection {
     }
 
     /// A segment with everything but a payload. It acknowledges all there is to acknowledge.
+    #[inline(always)]
     fn segment(&mut self, now: Instant, seq: SeqNum, flags: TcpFlags, bare: bool) -> TxSegment {
         let mut options = TcpOptions { timestamps: self.timestamps_if_agreed(now), ..TcpOptions::default() };
         if self.hot.bits.has(Bits::SACK) && (self.hot.bits.has(Bits::HOLES) || self.cold.dsack.is_some()) {
-            let mut room = self.sack_room();
-            // RFC 2883 section 4: the duplicate first, and once. Beside a payload it would not fit.
-            if let Some(dsack) = self.cold.dsack.take_if(|_| bare) {
-                options.sack.push(dsack);
-                room -= 1;
-            }
-            for block in self.cold.assembler.sack_blocks(room) {
-                let _ = options.sack.try_push(block);
-            }
+            self.report_blocks(&mut options, bare);
         }
         let window = self.window_field(false);
         self.hot.last_ack_sent = self.hot.rcv_nxt;
@@ -222,6 +227,19 @@ impl Connection {
             offset: 0,
             len: 0,
             retransmission: false,
+        }
+    }
+
+    #[inline(never)]
+    fn report_blocks(&mut self, options: &mut TcpOptions, bare: bool) {
+        let mut room = self.sack_room();
+        // RFC 2883 section 4: the duplicate first, and once. Beside a payload it would not fit.
+        if let Some(dsack) = self.cold.dsack.take_if(|_| bare) {
+            let _ = options.sack.try_push(dsack);
+            room -= 1;
+        }
+        for block in self.cold.assembler.sack_blocks(room) {
+            let _ = options.sack.try_push(block);
         }
     }
 

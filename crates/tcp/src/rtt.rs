@@ -51,7 +51,7 @@ impl RttEstimator {
         self.backoff = self.backoff.saturating_add(1).min(30);
     }
 
-    /// Forgets the doubling: new data was acknowledged.
+    /// Forgets the doubling: what it counted were probes of a shut window, not losses.
     pub(crate) fn reset_backoff(&mut self) {
         self.backoff = 0;
     }
