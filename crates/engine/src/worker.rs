@@ -30,7 +30,7 @@ const BATCH: usize = 64;
 /// Packets taken from another worker at once.
 const HANDOFF_BATCH: usize = 64;
 /// How long an adaptive worker looks for work before it sleeps.
-const SPIN: Duration = Duration::from_micros(50);
+const SPIN: Duration = Duration::from_micros(100);
 /// Longest sleep: the control plane's queues are looked at that often, whatever happens.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 
@@ -172,7 +172,8 @@ impl<D: Device> Worker<D> {
                 self.sleep(now);
                 idle_since = None;
             } else {
-                std::hint::spin_loop();
+                // On a core shared with the peer, or with the application, whoever has work goes first.
+                std::thread::yield_now();
             }
         }
         let (now, _) = self.now();
@@ -198,6 +199,8 @@ impl<D: Device> Worker<D> {
         let due = self.stack.next_deadline().is_some_and(|at| at.is_due(now));
         if busy || due {
             self.flush(now);
+        } else if self.device.has_unsent() {
+            self.device.flush();
         }
         busy || due
     }

@@ -168,6 +168,11 @@ pub trait Device: Send {
     /// up the memory to receive into. Once a batch.
     fn flush(&mut self);
 
+    /// Whether frames wait that the last `flush` could not hand over: flush again soon.
+    fn has_unsent(&self) -> bool {
+        false
+    }
+
     /// Sleeps until a packet arrives, `wake` becomes readable, or `timeout` passes (`None`: forever).
     /// A signal ends the sleep early, without an error.
     fn wait(&mut self, timeout: Option<Duration>, wake: Option<BorrowedFd<'_>>) -> io::Result<()>;

@@ -119,6 +119,8 @@ struct Queue {
     sending: usize,
     /// The most of them that the completion ring takes back.
     sending_limit: usize,
+    /// Of those, how many the kernel has not looked at after the last kick.
+    unsent: u32,
 }
 
 /// An AF_XDP device.
@@ -235,7 +237,7 @@ impl XdpDevice {
         steering.set_socket(id, socket.fd())?;
         let id = u16::try_from(id).unwrap_or(u16::MAX);
         let sending_limit = config.completion.min(config.tx_ring) as usize;
-        self.queues.push(Queue { id, socket, filled: first.len(), sending: 0, sending_limit });
+        self.queues.push(Queue { id, socket, filled: first.len(), sending: 0, sending_limit, unsent: 0 });
         Ok(())
     }
 
@@ -352,6 +354,7 @@ impl XdpDevice {
             queue.socket.tx.submit();
         }
         if queue.sending == 0 {
+            queue.unsent = 0;
             return;
         }
         let mut left = queue.socket.tx.unconsumed();
@@ -373,6 +376,7 @@ impl XdpDevice {
             }
             left = now;
         }
+        queue.unsent = left;
     }
 
     /// Takes back what has been sent.
@@ -404,6 +408,9 @@ impl XdpDevice {
         }
     }
 }
+
+/// How soon frames that the kernel did not take are offered again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How many frames the next packet on the RX ring has. `None` when it is not there completely.
 fn frames_of_next_packet(queue: &mut Queue) -> Option<usize> {
@@ -507,7 +514,17 @@ impl Device for XdpDevice {
         self.pool.check(filled, sending);
     }
 
+    fn has_unsent(&self) -> bool {
+        self.queues.iter().any(|queue| queue.unsent > 0)
+    }
+
     fn wait(&mut self, timeout: Option<Duration>, wake: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        // What a kick left on the ring (EBUSY, ENOBUFS) is not announced by anything: it is tried again soon.
+        let timeout = if self.has_unsent() {
+            Some(timeout.map_or(RETRY_INTERVAL, |t| t.min(RETRY_INTERVAL)))
+        } else {
+            timeout
+        };
         let sockets =
             self.queues.iter().map(|queue| PollFd::from_borrowed_fd(queue.socket.fd(), PollFlags::IN));
         let wake = wake.map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN));
