@@ -403,7 +403,7 @@ fn routes(builder: &EngineBuilder, interface: &Interface) -> Result<RouteTable, 
             table.add_address_only(*prefix);
         }
         for entry in &interface.routes {
-            table.add_route(entry.clone());
+            table.add_route(*entry);
         }
         if table.addresses().is_empty() {
             return Err(EngineError::NoAddress { interface: builder.interface.clone() });

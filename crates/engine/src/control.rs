@@ -66,7 +66,7 @@ pub(crate) enum ControlMessage {
     SourceFor { remote: IpAddr, reply: Sender<Result<IpAddr>> },
     Report(Sender<Totals>),
     Kernel(KernelEvent),
-    Worker(usize, StackEvent),
+    Worker(StackEvent),
     Stop,
 }
 
@@ -209,7 +209,7 @@ impl Control {
                         break;
                     }
                 }
-                ControlMessage::Worker(_, event) => self.on_worker(event),
+                ControlMessage::Worker(event) => self.on_worker(event),
                 ControlMessage::Stop => break,
             }
         }
@@ -379,7 +379,10 @@ impl Control {
                 }
                 self.tell_all(|| Command::Mtu(usable));
             }
-            KernelEvent::LinkDown => tracing::warn!("link down: connections wait for it to come back"),
+            KernelEvent::LinkDown => {
+                tracing::warn!("link down: connections wait for it to come back");
+                self.tell_all(|| Command::LinkDown);
+            }
             KernelEvent::LinkUp => tracing::info!("link up"),
             KernelEvent::LinkGone => {
                 tracing::error!("the interface is gone");

@@ -103,11 +103,6 @@ impl Counters {
         let tcp = DropCause::ALL.iter().map(|cause| (cause.name(), self.tcp[*cause as usize]));
         own.chain(tcp).filter(|(_, n)| *n > 0)
     }
-
-    #[cfg(test)]
-    pub(crate) fn of(&self, cause: Cause) -> u64 {
-        self.causes[cause as usize]
-    }
 }
 
 #[cfg(test)]

@@ -124,17 +124,6 @@ fn whole([high, low]: [u64; 2]) -> Ipv6Addr {
 pub(crate) struct FlowHasher(RandomState);
 
 impl FlowHasher {
-    /// Seeds from the operating system's random source.
-    pub(crate) fn random() -> std::io::Result<Self> {
-        let mut bytes = [0u8; 32];
-        getrandom::fill(&mut bytes).map_err(std::io::Error::from)?;
-        let mut seeds = [0u64; 4];
-        for (seed, chunk) in seeds.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *seed = u64::from_ne_bytes(*chunk);
-        }
-        Ok(Self::with_seeds(seeds))
-    }
-
     /// Given seeds, for simulations that have to repeat.
     pub(crate) fn with_seeds([a, b, c, d]: [u64; 4]) -> Self {
         FlowHasher(RandomState::with_seeds(a, b, c, d))
@@ -174,13 +163,9 @@ impl FlowTable {
     }
 
     /// Flows in the table.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.table.len()
-    }
-
-    /// Whether there is no flow.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.table.is_empty()
     }
 
     /// The slot of the flow with this key.
@@ -218,6 +203,7 @@ impl FlowTable {
     }
 
     /// The key under which slot `index` was filed last.
+    #[cfg(test)]
     pub(crate) fn key_of(&self, index: u32) -> Option<&FlowKey> {
         self.keys.get(index as usize)
     }
@@ -316,12 +302,6 @@ mod tests {
             let fair = 8000 / workers as u32;
             assert!(share.iter().all(|&s| s > fair * 8 / 10 && s < fair * 12 / 10 + 1), "{share:?}");
         }
-    }
-
-    #[test]
-    fn two_engines_hash_differently() {
-        let (a, b) = (FlowHasher::random().unwrap(), FlowHasher::random().unwrap());
-        assert_ne!(a.hash(&nth(1)), b.hash(&nth(1)));
     }
 
     proptest! {

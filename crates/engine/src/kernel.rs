@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use bypath_wire::ethernet::MacAddr;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::neighbour::{
@@ -282,14 +282,6 @@ impl KernelNeighbors {
         let mut message = self.message(ip, NeighbourState::None);
         message.header.flags = NeighbourFlags::Use;
         self.socket.request(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE)
-    }
-
-    /// Makes the kernel ask a neighbour that it knows at `mac` right now whether it is still there.
-    pub(crate) fn probe(&mut self, ip: IpAddr, mac: MacAddr) -> io::Result<()> {
-        let mut message = self.message(ip, NeighbourState::Probe);
-        message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
-        let flags = NLM_F_CREATE | NLM_F_REPLACE;
-        self.socket.request(RouteNetlinkMessage::NewNeighbour(message), flags)
     }
 
     fn message(&self, ip: IpAddr, state: NeighbourState) -> NeighbourMessage {

@@ -119,11 +119,13 @@ impl NeighborCache {
     }
 
     /// Neighbours in the table, in any state.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Times a neighbour found no room because the table was full of questions.
+    #[cfg(test)]
     pub(crate) fn overflows(&self) -> u64 {
         self.overflows
     }
@@ -242,7 +244,7 @@ impl NeighborCache {
         }
     }
 
-    /// Forgets everything that was not configured: the link went down. The caller drops all that waits.
+    /// Forgets everything that was not configured: the link went down. Who still waits asks again.
     pub(crate) fn clear(&mut self) {
         self.entries.retain(|_, entry| matches!(entry.state, State::Kernel { permanent: true, .. }));
         self.due.clear();

@@ -217,6 +217,7 @@ impl PortAllocator {
     }
 
     /// Ports taken now.
+    #[cfg(test)]
     pub(crate) fn in_use(&self) -> usize {
         self.inner.lock().taken.len()
     }
@@ -363,29 +364,9 @@ pub(crate) struct PortLease {
 }
 
 impl PortLease {
-    /// Another lease of the port, for a connection that a listener accepted: it keeps the kernel away after
-    /// the listener has closed.
-    pub(crate) fn for_accepted(&self) -> PortLease {
-        let key = (self.transport, self.ip, self.port);
-        if let Some(taken) = self.inner.lock().taken.get_mut(&key) {
-            taken.leases += 1;
-        }
-        PortLease { inner: Arc::clone(&self.inner), claims: false, ..*self }
-    }
-
     /// The port.
     pub(crate) fn port(&self) -> u16 {
         self.port
-    }
-
-    /// The address that it is a port of.
-    pub(crate) fn ip(&self) -> IpAddr {
-        self.ip
-    }
-
-    /// TCP or UDP.
-    pub(crate) fn transport(&self) -> Transport {
-        self.transport
     }
 }
 

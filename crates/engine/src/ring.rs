@@ -15,7 +15,7 @@
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
 
@@ -44,16 +44,6 @@ unsafe impl Sync for Shared {}
 impl Shared {
     fn capacity(&self) -> u64 {
         self.mask + 1
-    }
-
-    fn has_one_end(self: &Arc<Self>) -> bool {
-        let alone = Arc::strong_count(self) == 1;
-        if alone {
-            // Pairs with the Release decrement in the drop of the other end's `Arc`: what it stored last is
-            // visible to whoever looks at the cursors after this.
-            fence(Ordering::Acquire);
-        }
-        alone
     }
 
     /// Splits `len` bytes from absolute position `at` into at most two runs `(start, length)` of the buffer.
@@ -119,11 +109,6 @@ impl ByteProducer {
     pub(crate) fn free(&self) -> usize {
         self.head_seen.set(self.shared.head.load(Ordering::Acquire));
         self.free_seen()
-    }
-
-    /// True once the other end is gone and nobody will read what is written.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.shared.has_one_end()
     }
 
     /// Stores and commits as much of `bytes` as there is room for; returns how much that was.
@@ -204,12 +189,8 @@ impl ByteConsumer {
         self.len_seen() == 0 && self.len() == 0
     }
 
-    /// True once the other end is gone and no more bytes will come than [`Self::len`] says.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.shared.has_one_end()
-    }
-
     /// All waiting bytes from `offset` past the head on; the second slice continues the first.
+    #[cfg(test)]
     pub(crate) fn peek(&self, offset: usize) -> (&[u8], &[u8]) {
         let len = self.len().saturating_sub(offset);
         self.slices(self.head + offset.min(self.len_seen()) as u64, len)
@@ -330,16 +311,6 @@ mod tests {
         assert_eq!(joined(rx.peek_at(10, 9)), b"kl");
         assert_eq!(joined(rx.peek_at(3, 4)), b"", "consumed bytes are gone");
         assert_eq!(joined(rx.peek_at(u64::MAX, 4)), b"");
-    }
-
-    #[test]
-    fn each_end_notices_that_the_other_is_gone() {
-        let (mut tx, rx) = byte_ring(8);
-        assert!(!tx.is_abandoned());
-        tx.write(b"last");
-        drop(tx);
-        assert!(rx.is_abandoned());
-        assert_eq!(rx.len(), 4);
     }
 
     #[test]

@@ -33,11 +33,6 @@ impl Prefix {
         self.addr
     }
 
-    /// Length in bits.
-    pub(crate) fn len(&self) -> u8 {
-        self.len
-    }
-
     /// The prefix with its host bits cleared.
     pub(crate) fn network(&self) -> Prefix {
         let addr = match self.addr {
@@ -141,11 +136,6 @@ impl RouteTable {
         &self.addresses
     }
 
-    /// The routes, in the order in which they are tried.
-    pub(crate) fn routes(&self) -> &[RouteEntry] {
-        &self.routes
-    }
-
     /// Adds an address of ours and the route to its prefix.
     pub(crate) fn add_address(&mut self, prefix: Prefix) {
         if !self.is_local(prefix.addr) {
@@ -224,12 +214,6 @@ impl RouteTable {
             None => self.source_for(dst, next_hop)?,
         };
         Some(Route { next_hop, source, mtu: route.mtu })
-    }
-
-    /// As [`Self::lookup`], from a source that the caller chose already.
-    pub(crate) fn lookup_from(&self, dst: IpAddr, source: IpAddr) -> Option<Route> {
-        let route = self.lookup(dst)?;
-        Some(Route { source, ..route })
     }
 
     /// The address of ours to send from: of the destination's family and scope, if possible under the

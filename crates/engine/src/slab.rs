@@ -49,16 +49,6 @@ impl<T> Slab<T> {
         self.len
     }
 
-    /// Whether nothing is stored.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Most values it will take.
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// The id that the next [`Self::insert`] returns, for values that want to know their own.
     pub(crate) fn next_id(&self) -> Option<FlowId> {
         match self.entries.get(self.free as usize) {
@@ -103,6 +93,7 @@ impl<T> Slab<T> {
     }
 
     /// The value of `id`, unless it was removed.
+    #[cfg(test)]
     pub(crate) fn get(&self, id: FlowId) -> Option<&T> {
         match self.entries.get(id.index as usize)? {
             Entry { generation, slot: Slot::Taken(value) } if *generation == id.generation => Some(value),
@@ -147,14 +138,6 @@ impl<T> Slab<T> {
     /// All values with their ids, in slot order. Walks every slot ever used: for the control plane.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (FlowId, &T)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| match &entry.slot {
-            Slot::Taken(value) => Some((FlowId { index: index as u32, generation: entry.generation }, value)),
-            Slot::Free(_) => None,
-        })
-    }
-
-    /// As [`Self::iter`], to change them.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (FlowId, &mut T)> {
-        self.entries.iter_mut().enumerate().filter_map(|(index, entry)| match &mut entry.slot {
             Slot::Taken(value) => Some((FlowId { index: index as u32, generation: entry.generation }, value)),
             Slot::Free(_) => None,
         })

@@ -69,16 +69,19 @@ impl TimerWheel {
     }
 
     /// Indices this wheel has room for.
+    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.nodes.len()
     }
 
     /// Timers that are set.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.scheduled
     }
 
     /// Whether no timer is set.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.scheduled == 0
     }
@@ -86,11 +89,6 @@ impl TimerWheel {
     /// Length of a tick in nanoseconds: how late a timer may fire.
     pub(crate) fn tick_ns(&self) -> u64 {
         1 << self.shift
-    }
-
-    /// Whether a timer is set for `index`.
-    pub(crate) fn is_scheduled(&self, index: u32) -> bool {
-        self.nodes.get(index as usize).is_some_and(|node| node.place != IDLE)
     }
 
     /// Sets the timer of `index`, or moves it. A deadline in the past fires with the next advance.
@@ -110,6 +108,7 @@ impl TimerWheel {
     }
 
     /// Fires every timer that is due at `now_ns`, each once.
+    #[cfg(test)]
     pub(crate) fn advance(&mut self, now_ns: u64, fire: &mut impl FnMut(u32)) {
         while let Some(index) = self.pop_due(now_ns) {
             fire(index);

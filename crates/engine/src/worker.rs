@@ -58,6 +58,7 @@ pub(crate) enum Command {
     NeighborGone(std::net::IpAddr),
     Routes(RouteTable),
     Mtu(u32),
+    LinkDown,
     Report(Sender<WorkerReport>),
     Stop,
 }
@@ -211,7 +212,7 @@ impl<D: Device> Worker<D> {
         self.stack.flush(now, &mut egress);
         self.device.flush();
         while let Some(event) = self.stack.events.pop_front() {
-            let message = ControlMessage::Worker(self.index, event);
+            let message = ControlMessage::Worker(event);
             if self.links.control.try_send(message).is_err() {
                 // The control plane is behind: the event waits for the next round.
                 self.stack.events.push_front(event);
@@ -327,6 +328,7 @@ impl<D: Device> Worker<D> {
             Command::NeighborGone(ip) => stack.neighbor_gone(now, ip),
             Command::Routes(routes) => stack.routes = routes,
             Command::Mtu(mtu) => stack.set_mtu(mtu),
+            Command::LinkDown => stack.link_down(now),
             Command::Report(reply) => {
                 let report = WorkerReport {
                     counters: stack.counters,

@@ -83,21 +83,6 @@ fn a_listeners_port_is_no_source_port() {
 }
 
 #[test]
-fn connections_left_by_a_listener_do_not_keep_the_next_one_away() {
-    let ports = own();
-    let addr = SocketAddr::new(LOCAL, 8080);
-    let listener = ports.exactly(Transport::Tcp, addr).unwrap();
-    let accepted = listener.for_accepted();
-    drop(listener);
-    assert_eq!((ports.in_use(), accepted.port()), (1, 8080));
-    let next = ports.exactly(Transport::Tcp, addr).unwrap();
-    drop(accepted);
-    assert!(ports.exactly(Transport::Tcp, addr).is_err());
-    drop(next);
-    assert_eq!(ports.in_use(), 0);
-}
-
-#[test]
 fn source_ports_start_where_an_outsider_cannot_guess() {
     let first = |allocator: &PortAllocator, n| {
         allocator.for_connection(Transport::Tcp, LOCAL, remote(n), |_| true).unwrap().port()

@@ -114,7 +114,7 @@ impl ReadEnd {
         // The parker is taken out of the way of the borrow by waiting on the ring's state alone.
         let Self { ring, parker, closed, .. } = self;
         let ready = shared.reader.wait_until(parker, until, || {
-            (ring.len() > 0 || *closed || shared.status().is_at_end()).then_some(())
+            (!ring.is_empty() || *closed || shared.status().is_at_end()).then_some(())
         });
         match ready {
             Some(()) => self.try_read(shared, out).unwrap_or(Ok(0)),
@@ -131,7 +131,7 @@ impl ReadEnd {
     /// (RFC 9293 section 3.6.1, RFC 1122 section 4.2.2.13).
     pub(crate) fn hang_up(&mut self, shared: &SocketShared) {
         if !std::mem::replace(&mut self.hung_up, true) {
-            let unread = self.ring.len() > 0;
+            let unread = !self.ring.is_empty();
             shared.wish(if unread { wish::ABORT } else { wish::DROP });
         }
     }

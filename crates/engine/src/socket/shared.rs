@@ -126,14 +126,15 @@ impl Status {
     }
     /// Why it is over, if it is.
     pub(crate) fn closed(self) -> Option<CloseReason> {
-        (self.0 & CLOSED != 0).then(|| match self.0 >> REASON_SHIFT {
+        let reason = match self.0 >> REASON_SHIFT {
             0 => CloseReason::Finished,
             1 => CloseReason::Refused,
             2 => CloseReason::Reset,
             3 => CloseReason::TimedOut,
             4 => CloseReason::Unreachable,
             _ => CloseReason::Aborted,
-        })
+        };
+        (self.0 & CLOSED != 0).then_some(reason)
     }
 }
 

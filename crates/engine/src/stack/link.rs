@@ -227,6 +227,16 @@ impl Stack {
         }
     }
 
+    /// The link is down, and may be another one when it comes back: neighbours are asked for anew.
+    pub(crate) fn link_down(&mut self, now: Instant) {
+        self.neighbors.clear();
+        let mut waiting: Vec<IpAddr> = self.waiting_flows.keys().copied().collect();
+        waiting.extend(self.waiting_datagrams.iter().map(|(next_hop, _)| *next_hop));
+        for next_hop in waiting {
+            self.resolve(now, next_hop);
+        }
+    }
+
     /// Keeps a datagram until the link address of `next_hop` is known.
     pub(super) fn keep_datagram(
         &mut self,

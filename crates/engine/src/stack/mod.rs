@@ -142,11 +142,6 @@ impl Stack {
         self.flows.len()
     }
 
-    /// Whether a flow with this key is here.
-    pub(crate) fn owns(&self, key: &FlowKey) -> bool {
-        self.table.find(key).is_some()
-    }
-
     /// The worker that owns the flow, unless another one has accepted it.
     pub(crate) fn home_of(&self, key: &FlowKey, workers: usize) -> usize {
         self.table.hasher().owner_of(key, workers)

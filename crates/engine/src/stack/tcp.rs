@@ -68,7 +68,7 @@ impl Stack {
         if !opens && !last_resort {
             return Verdict::Foreign(key);
         }
-        self.to_listener(now, key, &segment, queue, egress);
+        self.offer_to_listener(now, key, &segment, queue, egress);
         Verdict::Done
     }
 
@@ -333,7 +333,7 @@ impl Stack {
     }
 
     /// A segment that belongs to no flow (RFC 9293 sections 3.10.7.1 and 3.10.7.2).
-    fn to_listener<E: Egress>(
+    fn offer_to_listener<E: Egress>(
         &mut self,
         now: Instant,
         key: FlowKey,

@@ -83,13 +83,15 @@ pub(crate) fn with_addresses(mut stack: Stack, side: usize) -> Stack {
     stack
 }
 
+/// A packet under way: when it arrives, its number, to whom, bytes.
+type Flying = (u64, u64, usize, Vec<u8>);
+
 /// See the module.
 pub(crate) struct Net {
     pub(crate) stacks: [Stack; 2],
     pub(crate) now: u64,
     pub(crate) wire: Wire,
-    /// Packets under way: when, number, to whom, bytes.
-    flight: BinaryHeap<Reverse<(u64, u64, usize, Vec<u8>)>>,
+    flight: BinaryHeap<Reverse<Flying>>,
     numbered: u64,
     rng: Xoshiro256PlusPlus,
     link: bool,
@@ -124,10 +126,6 @@ impl Net {
     /// Over raw IP, a clean wire.
     pub(crate) fn clean() -> Self {
         Self::new([options(A), options(B)], CLEAN, 1)
-    }
-
-    pub(crate) fn instant(&self) -> Instant {
-        Instant::from_nanos(self.now)
     }
 
     fn chance(&mut self, thousandths: u64) -> bool {
