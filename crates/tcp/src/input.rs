@@ -215,8 +215,10 @@ impl Connection {
             return;
         }
         // The acknowledgement of an old duplicate still tells what the peer has got, and so do its window
-        // and SACK blocks: it may be a keep-alive, or a retransmission that crossed ours.
-        if old && flags.contains(TcpFlags::ACK) && self.hot.state.is_synchronized() {
+        // and SACK blocks: it may be a keep-alive, or a retransmission that crossed ours. Not so a SYN-ACK, whose
+        // window is not scaled.
+        let ack = flags & (TcpFlags::ACK | TcpFlags::SYN) == TcpFlags::ACK;
+        if old && ack && self.hot.state.is_synchronized() {
             let _ = self.process_ack(now, segment, out);
             self.after_ack(now, out);
         }

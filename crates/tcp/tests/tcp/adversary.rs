@@ -328,7 +328,7 @@ fn subject(config: Config, passive: bool, syn: &Wild) -> Subject {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
     #[test]
     fn nothing_panics_grows_or_goes_on_for_ever(
         config in config(),

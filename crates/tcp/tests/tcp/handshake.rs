@@ -90,6 +90,14 @@ fn a_repeated_syn_ack_is_acknowledged_again() {
 }
 
 #[test]
+fn the_window_of_a_repeated_syn_ack_is_not_scaled_either() {
+    let config = Config { window_scaling: true, ..plain() };
+    let mut s = Script::open_to(config, Seg::syn_ack().scale(7).window(5_000));
+    s.deliver(Seg::syn_ack().scale(7).window(5_000));
+    assert_eq!(s.conn.peer_window(), 5_000);
+}
+
+#[test]
 fn both_ends_may_open_at_once() {
     let mut s = Script::connecting(plain());
     s.poll();

@@ -102,6 +102,8 @@ fn anything(seed: u64) -> World {
             delayed_ack: rng.pick(&[nothing, Duration::from_millis(40), Duration::from_millis(200)]),
             quick_acks: rng.pick(&[0, 16]),
             min_rto: Duration::from_millis(rng.pick(&[200, 1_000])),
+            keep_alive: rng.pick(&[None, Some(Duration::from_millis(300)), Some(Duration::from_secs(5))]),
+            initial_window_segments: rng.pick(&[1, 10, 10, 64]),
             ..config(rng.next())
         };
         scenario.apps[i] = App {
@@ -136,7 +138,7 @@ fn anything(seed: u64) -> World {
 fn any_mixture_of_hosts_applications_and_networks_ends_well() {
     let seeds = match std::env::var("SIM_SEED") {
         Ok(seed) => seed.parse().map(|seed: u64| seed..seed + 1).unwrap_or(0..0),
-        Err(_) => 0..1_500,
+        Err(_) => 0..3_000,
     };
     for seed in seeds {
         anything(seed);
