@@ -9,7 +9,7 @@ use std::net::IpAddr;
 pub enum XdpError {
     /// The process may not load BPF programs or open AF_XDP sockets.
     #[error(
-        "{action} is not permitted: run as root (sudo), or grant the capabilities cap_net_admin, cap_net_raw, cap_bpf and cap_ipc_lock"
+        "{action} is not permitted: run as root (sudo), or grant the capabilities cap_net_admin, cap_net_raw, cap_bpf, cap_perfmon and cap_ipc_lock"
     )]
     NotPermitted {
         /// What was refused.

@@ -102,7 +102,16 @@ impl Registered {
             libxdp_sys::xsk_umem__create(&mut raw, base, len, &mut rings.0, &mut rings.1, &config)
         };
         let raw = NonNull::new(raw).filter(|_| error == 0).ok_or_else(|| {
-            XdpError::system("registering packet memory for AF_XDP", io::Error::from_raw_os_error(-error))
+            match -error {
+                // Pinned memory counts against RLIMIT_MEMLOCK for want of CAP_IPC_LOCK; the kernel says only this.
+                libc::ENOBUFS => {
+                    XdpError::NotPermitted { action: "pinning packet memory beyond `ulimit -l`" }
+                }
+                errno => XdpError::system(
+                    "registering packet memory for AF_XDP",
+                    io::Error::from_raw_os_error(errno),
+                ),
+            }
         })?;
         // SAFETY: libxdp has filled in the rings, they stay mapped until the UMEM is deleted, which the
         // handle does after its rings are gone (field order), and libxdp itself never moves their cursors.
