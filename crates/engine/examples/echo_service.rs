@@ -2,7 +2,7 @@
 //! them in, and no other thread is involved. Port 7, at an address of the engine's own that the kernel does not
 //! have.
 //!
-//! Needs root (or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF).
+//! Needs root (or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON and CAP_IPC_LOCK).
 //!
 //! ```sh
 //! cargo build -p bypath --example echo_service

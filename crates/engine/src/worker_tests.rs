@@ -247,8 +247,13 @@ fn listen(nodes: &[Node], local: SocketAddr) -> (Arc<ListenerShared>, crossbeam:
 }
 
 fn transfer(mtu: u32, bytes: u64, impairments: &Impairments) {
+    transfer_with(&memory(mtu, (mac(1), mac(2))), bytes, impairments);
+}
+
+fn transfer_with(memory: &MemoryConfig, bytes: u64, impairments: &Impairments) {
+    let mtu = memory.mtu;
     let back = Impairments { seed: impairments.seed + 1, ..impairments.clone() };
-    let (a, b) = pair(&memory(mtu, (mac(1), mac(2))), impairments.clone(), back).unwrap();
+    let (a, b) = pair(memory, impairments.clone(), back).unwrap();
     let (a, b) = (host(1, 2, mtu, vec![a]), host(2, 1, mtu, vec![b]));
     let (listener, parker) = listen(&b, at(2, 80));
     let client = exchange(a[0].connect(at(1, 40_000), at(2, 80)), bytes, 1, 2);
@@ -286,6 +291,15 @@ fn sixty_four_megabytes_each_way_over_a_wire_that_spoils_packets() {
 fn packets_of_several_frames_carry_the_same_bytes() {
     let spoil = Impairments { seed: 7, loss: 0.002, corrupt: 0.002, ..Impairments::none() };
     transfer(9000, 32 << 20, &spoil);
+}
+
+#[test]
+fn a_device_with_few_frames_and_a_short_ring_is_slower_and_still_loses_none() {
+    let loss = Impairments { seed: 3, loss: 0.001, ..Impairments::none() };
+    for mtu in [1500, 9000] {
+        let few = MemoryConfig { frames: 64, tx_ring: 8, ..memory(mtu, (mac(1), mac(2))) };
+        transfer_with(&few, 8 << 20, &loss);
+    }
 }
 
 /// Joins host B's one port with the two ports of host A's two workers, as a NIC that deals packets to queues

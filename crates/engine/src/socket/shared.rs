@@ -224,6 +224,10 @@ impl SocketShared {
 
     /// The application wants something.
     pub(crate) fn wish(&self, what: u32) {
+        if self.status().closed().is_some() {
+            // Nobody is there to grant it: it would only take another socket's place in the queue.
+            return;
+        }
         if self.wishes.fetch_or(what, Ordering::SeqCst) != 0 {
             return;
         }

@@ -114,11 +114,17 @@ impl Stack {
 
     /// The interface's MTU has changed: new connections use it, and those that exist shrink to it.
     pub(crate) fn set_mtu(&mut self, mtu: u32) {
+        let shrinks = mtu < self.config.mtu;
         self.config.mtu = mtu;
+        if !shrinks {
+            return;
+        }
         let all: Vec<u32> = self.flows.iter().map(|(id, _)| id.index).collect();
         for index in all {
             let Some(flow) = self.flows.at(index) else { continue };
-            let mss = self.mss_for(flow.remote().ip(), None);
+            let remote = flow.remote().ip();
+            let route_mtu = self.routes.lookup(remote).and_then(|route| route.mtu);
+            let mss = self.mss_for(remote, route_mtu);
             if let Some(flow) = self.flows.at_mut(index) {
                 flow.conn.limit_mss(mss);
             }

@@ -173,3 +173,29 @@ fn a_thousand_connections_come_and_go_and_nothing_stays() {
     net.run(400 * SECOND);
     assert_eq!(net.connections(), [0, 0]);
 }
+
+#[test]
+fn connections_that_nobody_accepted_end_with_their_listener() {
+    let mut net = Net::clean();
+    let listener = net.stacks[B].listen(Family::V4.at(B, 80), 8);
+    let first = net.stacks[A].connect(Family::V4.at(B, 80), 0).unwrap();
+    let talker = net.stacks[A].connect(Family::V4.at(B, 80), 0).unwrap();
+    net.run(SECOND);
+    net.stacks[A].send(talker, b"hello").unwrap();
+    // One is still on its way when the listener goes.
+    let late = net.stacks[A].connect(Family::V4.at(B, 80), 0).unwrap();
+    net.run(MS + MS / 2);
+    net.stacks[B].close_listener(listener);
+    net.run(SECOND);
+    let mut buffer = [0; 8];
+    for socket in [first, late] {
+        assert_eq!(net.stacks[A].recv(socket, &mut buffer).unwrap(), Some(0));
+        net.stacks[A].close(socket);
+    }
+    assert_eq!(net.stacks[A].is_connected(talker).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    net.run(100 * SECOND);
+    assert_eq!(net.connections(), [0, 0]);
+    let refused = net.stacks[A].connect(Family::V4.at(B, 80), 0).unwrap();
+    net.run(SECOND);
+    assert_eq!(net.stacks[A].is_connected(refused).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}

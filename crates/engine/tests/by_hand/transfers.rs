@@ -1,6 +1,7 @@
 //! Megabytes both ways, intact, whatever the wire does.
 
 use crate::net::*;
+use bypath::CongestionControl;
 use bypath::by_hand::StackOptions;
 
 fn with_mtu(side: usize, mtu: u32) -> StackOptions {
@@ -115,4 +116,29 @@ fn many_connections_at_once_do_not_mix_their_bytes() {
     });
     assert!(done, "{accepted} accepted, {pumps:?}");
     assert!(pumps.iter().all(|p| p.received == 100_000));
+}
+
+#[test]
+fn every_mixture_of_options_and_small_buffers_carries_the_same_bytes() {
+    let switch = |n: u64, bit: u32| n >> bit & 1 == 1;
+    for n in 0..64 {
+        let make = |side: usize, n: u64| {
+            let mut o = ethernet(side);
+            o.tcp.timestamps = switch(n, 0);
+            o.tcp.sack = switch(n, 1);
+            o.tcp.window_scaling = switch(n, 2);
+            o.tcp.nodelay = switch(n, 3);
+            o.tcp.receive_buffer = if switch(n, 4) { 1 << 20 } else { 5_000 };
+            o.send_buffer = if switch(n, 5) { 1 << 18 } else { 3_000 };
+            o.tcp.congestion =
+                if switch(n, 1) { CongestionControl::NewReno } else { CongestionControl::Cubic };
+            o
+        };
+        // The two ends do not agree on what they offer.
+        let mut net = Net::new([make(A, n), make(B, n.rotate_right(3) ^ 5)], BAD, n);
+        let family = FAMILIES[n as usize % 2];
+        exchange(&mut net, family, 120_000, 80_000);
+        net.run(400 * SECOND);
+        assert_eq!(net.connections(), [0, 0], "mixture {n}");
+    }
 }
