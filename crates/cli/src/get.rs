@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bypath_apps::{ByteRange, CancelToken, Credentials, DataMode};
@@ -18,7 +18,7 @@ use signal_hook::iterator::Signals;
 use crate::engine_args::EngineArgs;
 use crate::file_sink::Destination;
 use crate::output::{self, INTERRUPTED, Record, USAGE};
-use crate::stack::{Stack, StackChoice};
+use crate::stack::{Stack, StackChoice, StackError, enter_netns};
 use crate::transfer::{Job, Jobs, Watch};
 
 /// How long the transfers may take to stop by themselves after Ctrl-C.
@@ -280,35 +280,48 @@ pub(crate) fn run(args: &GetArgs) -> ExitCode {
         Ok(jobs) => jobs,
         Err(message) => return refuse(args, USAGE, &message),
     };
-    let stack = match Stack::start(args.stack, &args.engine) {
-        Ok(stack) => Arc::new(stack),
-        Err(error) => return refuse(args, error.exit_code, &error.message),
-    };
+    if let Some(Err(error)) = args.engine.netns.as_deref().map(enter_netns) {
+        return refuse(args, error.exit_code, &error.message);
+    }
     let signals = match Signals::new([SIGINT, SIGTERM]) {
         Ok(signals) => signals,
         Err(error) => return refuse(args, USAGE, &format!("cannot watch for Ctrl-C: {error}")),
     };
-    let records = supervise(jobs, &stack, signals);
-    finish(args, &records)
+    // Lives until the records are printed: stopping it may take a moment.
+    let stack = Arc::new(OnceLock::new());
+    match supervise(args, jobs, &stack, signals) {
+        Ok(records) => finish(args, &records),
+        Err(error) => refuse(args, error.exit_code, &error.message),
+    }
 }
 
 enum Event {
     Finished(Vec<Record>),
+    /// The stack did not start.
+    Refused(StackError),
     Signal,
 }
 
-/// Runs the jobs to their end, or to the first signal and little more.
-fn supervise(jobs: Jobs, stack: &Arc<Stack>, mut signals: Signals) -> Vec<Record> {
+/// Starts the stack and runs the jobs to their end, or to the first signal and little more.
+fn supervise(
+    args: &GetArgs,
+    jobs: Jobs,
+    stack: &Arc<OnceLock<Stack>>,
+    mut signals: Signals,
+) -> Result<Vec<Record>, StackError> {
     let (events, inbox) = mpsc::channel();
     let watch = Arc::new(Watch::default());
     let cancel = CancelToken::default();
 
     let (sender, shared, token) = (events.clone(), Arc::clone(&watch), cancel.clone());
-    let carrier = Arc::clone(stack);
+    let (place, choice, options) = (Arc::clone(stack), args.stack, args.engine.clone());
     let runner = std::thread::spawn(move || {
-        let records = jobs.run(&carrier, &token, &shared);
+        let event = match Stack::start(choice, &options) {
+            Ok(stack) => Event::Finished(jobs.run(place.get_or_init(|| stack), &token, &shared)),
+            Err(error) => Event::Refused(error),
+        };
         // The receiver is gone when the signals were faster.
-        let _ = sender.send(Event::Finished(records));
+        let _ = sender.send(event);
     });
     std::thread::spawn(move || {
         for _ in signals.forever() {
@@ -328,9 +341,16 @@ fn supervise(jobs: Jobs, stack: &Arc<Stack>, mut signals: Signals) -> Vec<Record
         Some(Event::Finished(records)) => {
             // The thread's sockets are closed when it has ended; it has nothing to say any more.
             let _ = runner.join();
-            records
+            Ok(records)
         }
-        _ => watch.interrupted(stack.facts()),
+        Some(Event::Refused(error)) => Err(error),
+        _ => match watch.interrupted(stack.get().map(Stack::facts)) {
+            // The stack was still being started.
+            records if records.is_empty() => {
+                Err(StackError { exit_code: INTERRUPTED, message: "interrupted".to_owned() })
+            }
+            records => Ok(records),
+        },
     }
 }
 

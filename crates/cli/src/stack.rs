@@ -53,12 +53,8 @@ impl From<EngineError> for StackError {
 }
 
 impl Stack {
-    /// Enters the namespace, if one is named, and starts the stack there. Must be called before other
-    /// threads are started, which inherit the namespace.
+    /// Starts the stack in this thread's network namespace.
     pub(crate) fn start(choice: StackChoice, args: &EngineArgs) -> Result<Stack, StackError> {
-        if let Some(name) = &args.netns {
-            enter_netns(name)?;
-        }
         match choice {
             StackChoice::Kernel => Ok(Stack::Kernel),
             StackChoice::Engine => Ok(Stack::Engine(args.builder().start()?)),
@@ -103,8 +99,9 @@ fn engine_facts(engine: &Engine) -> EngineFacts {
     }
 }
 
-/// Moves this thread into a namespace that `ip netns` made.
-fn enter_netns(name: &str) -> Result<(), StackError> {
+/// Moves this thread into a namespace that `ip netns` made. Must be called before other threads are started,
+/// which inherit it.
+pub(crate) fn enter_netns(name: &str) -> Result<(), StackError> {
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
         return Err(StackError::usage(format!("\"{name}\" cannot be a namespace's name")));
     }

@@ -55,7 +55,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// The records of what is finished, and one for what is going on.
-    pub(crate) fn interrupted(&self, engine: EngineFacts) -> Vec<Record> {
+    pub(crate) fn interrupted(&self, engine: Option<EngineFacts>) -> Vec<Record> {
         let mut records = lock(&self.finished).clone();
         if let Some((job, started)) = lock(&self.current).clone() {
             let mut record = Record::refused(Some(&job.url), INTERRUPTED, "interrupted");
@@ -64,7 +64,7 @@ impl Watch {
             if let Destination::File(name) = &job.destination {
                 record.part = part_name(name).ok().filter(|part| part.exists()).map(text);
             }
-            record.engine = Some(engine);
+            record.engine = engine;
             records.push(record);
         }
         records

@@ -33,7 +33,7 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     /// The exit code must be the one in the document, and stdout must be that document and nothing else.
-    fn of(output: &Output) -> Outcome {
+    pub(crate) fn of(output: &Output) -> Outcome {
         let stdout = String::from_utf8_lossy(&output.stdout);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let json: Value = serde_json::from_str(&stdout)
