@@ -1,7 +1,7 @@
 //! The head of a web page over a blocking [`TcpStream`], as one would write it with `std::net`.
 //!
-//! Needs root (or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON and CAP_IPC_LOCK) and an interface that reaches the server; the kernel
-//! keeps using the interface meanwhile.
+//! Needs root (or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON and CAP_IPC_LOCK) and an interface that
+//! reaches the server; the kernel keeps using the interface meanwhile.
 //!
 //! ```sh
 //! cargo build -p bypath --example fetch
