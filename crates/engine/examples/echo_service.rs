@@ -16,9 +16,6 @@ use std::time::Duration;
 
 use bypath::{CloseReason, ConnectionId, Engine, Service, ServiceConnection};
 
-/// Bytes that a client may leave unread before it is cut off: it sends, but does not take the echo.
-const MOST_WAITING: usize = 1 << 20;
-
 /// What one worker keeps: bytes that found no room yet, for the few connections that have any.
 #[derive(Default)]
 struct Echo {
@@ -33,9 +30,8 @@ impl Service for Echo {
         if written < data.len() {
             let waiting = self.waiting.entry(id).or_default();
             waiting.extend(&data[written..]);
-            if waiting.len() > MOST_WAITING {
-                connection.abort();
-            }
+            // A client that sends, but does not take the echo, is stopped by the window.
+            connection.set_unread(waiting.len());
         }
     }
 
@@ -44,6 +40,7 @@ impl Service for Echo {
         let Some(waiting) = self.waiting.get_mut(&id) else { return };
         let written = connection.write(waiting.make_contiguous());
         waiting.drain(..written);
+        connection.set_unread(waiting.len());
         if waiting.is_empty() {
             self.waiting.remove(&id);
             if self.ending.contains(&id) {

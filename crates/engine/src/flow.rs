@@ -48,6 +48,8 @@ pub(crate) struct ServiceEnd {
     pub(crate) queue: SendQueue,
     /// Bytes ahead of their turn, while there are any.
     pub(crate) reassembly: Option<(ByteProducer, ByteConsumer)>,
+    /// Received bytes that the service still has to deal with; they narrow the window.
+    pub(crate) unread: u32,
 }
 
 /// One connection of a worker.

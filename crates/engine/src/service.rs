@@ -65,6 +65,8 @@ pub struct ServiceConnection<'a> {
     pub(crate) remote: SocketAddr,
     pub(crate) now: Instant,
     pub(crate) abort: &'a mut bool,
+    pub(crate) unread: &'a mut u32,
+    pub(crate) receive_buffer: u32,
 }
 
 impl ServiceConnection<'_> {
@@ -127,6 +129,13 @@ impl ServiceConnection<'_> {
     /// Bytes given and not acknowledged yet.
     pub fn outstanding(&self) -> u64 {
         self.conn.queued() - self.conn.acknowledged()
+    }
+
+    /// Of what was received, `bytes` have not been dealt with yet: the peer may send that much less, until this
+    /// says otherwise. Without it a peer that sends faster than its data is used is never held back.
+    pub fn set_unread(&mut self, bytes: usize) {
+        *self.unread = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.conn.set_receive_space(self.receive_buffer.saturating_sub(*self.unread));
     }
 
     /// No more will be sent.

@@ -132,6 +132,7 @@ impl Stack {
         if received.deliver == 0 && received.store.is_none() {
             return;
         }
+        let receive_buffer = self.config.tcp.receive_buffer;
         let id = self.flows.id_at(index);
         let (Some(flow), Some(id)) = (self.flows.at_mut(index), id) else { return };
         let pieces = match &received.store {
@@ -154,7 +155,7 @@ impl Stack {
                 end.readable = true;
             }
             App::Service(end) => {
-                let ServiceEnd { queue, reassembly } = &mut **end;
+                let ServiceEnd { queue, reassembly, unread } = &mut **end;
                 if let Some(store) = &received.store {
                     if let Some((producer, _)) = reassembly {
                         keep(producer, store.ahead, &pieces);
@@ -170,6 +171,8 @@ impl Stack {
                     remote,
                     now,
                     abort: &mut abort,
+                    unread,
+                    receive_buffer,
                 };
                 for piece in &pieces {
                     self.service.on_data(&mut connection, piece);
@@ -193,7 +196,7 @@ impl Stack {
                 {
                     self.spare_rings.push(ring);
                 }
-                flow.conn.set_receive_space(self.config.tcp.receive_buffer);
+                flow.conn.set_receive_space(receive_buffer.saturating_sub(end.unread));
                 if abort {
                     self.abort_flow(now, index);
                 }
@@ -203,6 +206,7 @@ impl Stack {
 
     /// A passive connection gets its socket; sockets and services learn that they are connected.
     fn established<E: Egress>(&mut self, now: Instant, index: u32, egress: &mut E) {
+        let receive_buffer = self.config.tcp.receive_buffer;
         let Some(id) = self.flows.id_at(index) else { return };
         let Some(flow) = self.flows.at_mut(index) else { return };
         let (local, remote) = (flow.local(), flow.remote());
@@ -238,6 +242,8 @@ impl Stack {
                     remote,
                     now,
                     abort: &mut abort,
+                    unread: &mut end.unread,
+                    receive_buffer,
                 };
                 self.service.on_open(&mut connection);
                 if abort {
@@ -253,6 +259,7 @@ impl Stack {
         if events.is_empty() {
             return;
         }
+        let receive_buffer = self.config.tcp.receive_buffer;
         let Some(id) = self.flows.id_at(index) else { return };
         let Some(flow) = self.flows.at_mut(index) else { return };
         let acknowledged = flow.conn.acknowledged();
@@ -282,6 +289,8 @@ impl Stack {
                     remote,
                     now,
                     abort: &mut abort,
+                    unread: &mut end.unread,
+                    receive_buffer,
                 };
                 if events.contains(Events::ACKNOWLEDGED) {
                     self.service.on_acknowledged(&mut connection);
@@ -367,6 +376,7 @@ impl Stack {
             None => App::Service(Box::new(ServiceEnd {
                 queue: SendQueue::new(self.config.send_buffer),
                 reassembly: None,
+                unread: 0,
             })),
         };
         let mut config = self.config.tcp.clone();

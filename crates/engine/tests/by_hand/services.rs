@@ -54,8 +54,12 @@ impl Echo {
             let n = connection.write(waiting.0.as_slices().0);
             waiting.0.drain(..n);
             if n == 0 {
-                return;
+                break;
             }
+        }
+        connection.set_unread(waiting.0.len());
+        if !waiting.0.is_empty() {
+            return;
         }
         if waiting.1 {
             connection.close();
@@ -256,6 +260,34 @@ fn a_service_aborts_and_closes_at_any_time() {
     let seen = seen.lock().unwrap();
     assert_eq!(seen.opened, 3);
     assert_eq!(seen.closed, [CloseReason::Aborted, CloseReason::Aborted, CloseReason::Finished]);
+}
+
+#[test]
+fn a_client_that_takes_no_echo_is_stopped_by_the_window_and_goes_on_later() {
+    let seen = Shared::default();
+    let mut net = served(Echo { seen: seen.clone(), ..Echo::default() }, CLEAN, 1, 4);
+    let socket = open(&mut net, Family::V4);
+    let (total, mut sent, mut buffer) = (6 << 20, 0, vec![0; 65_536]);
+    let give = |net: &mut Net, sent: &mut u64| loop {
+        let n = (total - *sent).min(65_536) as usize;
+        let n = net.stacks[A].send(socket, &stream(0, *sent, n)).unwrap();
+        *sent += n as u64;
+        if n == 0 {
+            return false;
+        }
+    };
+    net.until(60 * SECOND, |net| give(net, &mut sent));
+    let taken = seen.lock().unwrap().bytes;
+    assert!(taken < 3 << 20, "{taken} bytes for a client that reads none");
+    let mut got = 0;
+    assert!(net.until(60 * SECOND, |net| {
+        give(net, &mut sent);
+        while let Some(n) = net.stacks[A].recv(socket, &mut buffer).unwrap() {
+            assert!(buffer[..n] == stream(0, got, n));
+            got += n as u64;
+        }
+        got == total
+    }));
 }
 
 #[test]
