@@ -1,6 +1,6 @@
 //! The device over AF_XDP sockets: several queues of one NIC on one packet memory.
 //!
-//! [`open`] brings it into being; here is what happens then, and at the end: closing drains what is still being
+//! `open` brings it into being; here is what happens then, and at the end: closing drains what is still being
 //! sent.
 
 mod open;
