@@ -248,6 +248,26 @@ fn netns_mtus_of_one_frame_and_of_several() {
 }
 
 #[test]
+fn netns_every_way_to_run_the_engine_fetches_the_same() {
+    let desk = Desk::new();
+    let file = desk.serve("file", MIB);
+    let _nginx = Nginx::serving(desk.served()).start(desk.far()).unwrap();
+    let url = desk.v4("http", "file");
+    for (args, xdp) in [
+        (&["--xdp", "generic"][..], "generic"),
+        (&["--xdp", "native", "--mode", "copy"], "native"),
+        (&["--poll", "busy"], "native"),
+        (&["--cc", "newreno", "--poll", "adaptive"], "native"),
+    ] {
+        let run = desk.get(&[args, &[&url]].concat());
+        run.fetched(&file);
+        let engine = &run.json["engine"];
+        assert_eq!((&engine["xdp"], &engine["mode"]), (&xdp.into(), &"copy".into()), "{args:?}: {engine}");
+    }
+    desk.is_clean();
+}
+
+#[test]
 fn netns_every_packet_we_send_has_the_right_checksum() {
     let desk = Desk::new();
     let file = desk.serve("file", MIB);
