@@ -112,6 +112,24 @@ fn netns_another_xdp_program_is_named_and_left_alone() {
 }
 
 #[test]
+fn netns_an_xdp_program_of_somebody_else_is_named_and_left_alone() {
+    let desk = Desk::new();
+    let (source, object) = (desk.path("somebody.c"), desk.path("somebody.o"));
+    let program = "__attribute__((section(\"xdp\"), used)) int somebody(void *ctx) { return 2; }\n";
+    std::fs::write(&source, program).unwrap();
+    let (source, object) = (source.to_str().unwrap(), object.to_str().unwrap());
+    tool::run("clang", &["-target", "bpf", "-O2", "-g", "-c", source, "-o", object]).unwrap();
+    link(&desk, &["xdp", "obj", object, "sec", "xdp"]);
+    for how in ["auto", "native", "generic"] {
+        let run = desk.get(&["--xdp", how, &desk.v4("http", "file")]);
+        run.fails(INTERFACE, &["another XDP program, `somebody`", "ip link set near0 xdp off"]);
+    }
+    assert!(desk.link().contains("xdp"), "{}", desk.link());
+    link(&desk, &["xdp", "off"]);
+    desk.is_clean();
+}
+
+#[test]
 fn netns_queues_and_cores_that_do_not_exist() {
     let desk = Desk::new();
     let url = desk.v4("http", "file");
