@@ -30,7 +30,7 @@ const BATCH: usize = 64;
 /// Packets taken from another worker at once.
 const HANDOFF_BATCH: usize = 64;
 /// How long an adaptive worker looks for work before it sleeps.
-const SPIN: Duration = Duration::from_micros(100);
+const SPIN: Duration = Duration::from_micros(20);
 /// Longest sleep: the control plane's queues are looked at that often, whatever happens.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 
