@@ -3,7 +3,8 @@
 //! A [`Device`] hands out [`Frame`] tokens of one [`UmemArea`]. There are two devices: `XdpDevice` over
 //! AF_XDP sockets, steered by the program in `bpf/steer.bpf.c`, and [`memory::pair`], two ends of a
 //! wire with seeded impairments for tests and simulation. The engine above does not know which it has.
-//! This is the only crate of the workspace that contains `unsafe`.
+//! `unsafe` for rings, frames and system calls on the NIC lives here; elsewhere only the byte ring of the engine, the
+//! SIMD checksums of bypath-wire and the packet sockets of bypath-lab have some.
 
 pub mod ceiling;
 pub mod device;
