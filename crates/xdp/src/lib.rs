@@ -4,7 +4,7 @@
 //! AF_XDP sockets, steered by the program in `bpf/steer.bpf.c`, and [`memory::pair`], two ends of a
 //! wire with seeded impairments for tests and simulation. The engine above does not know which it has.
 //! `unsafe` for rings, frames and system calls on the NIC lives here; elsewhere only the byte ring of the engine, the
-//! SIMD checksums of bypath-wire and the packet sockets of bypath-lab have some.
+//! SIMD checksums of bypath-wire, the packet sockets of bypath-lab and the TCP_INFO call of bypath-apps have some.
 
 pub mod ceiling;
 pub mod device;
