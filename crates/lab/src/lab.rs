@@ -190,6 +190,7 @@ impl LabBuilder {
             let ipv6 = format!("{}/64", host.ipv6());
             tool::run("ip", &["-n", netns, "addr", "add", &ipv6, "dev", dev, "nodad"])?;
             wait_for_carrier(host)?;
+            name_congestion_control(host)?;
         }
         let middle = match middle {
             Some((netns, (outward, inward))) => {
@@ -262,6 +263,21 @@ fn set_ipv6(parameters: &[(&str, &str)]) {
             let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{scope}/{key}"), value);
         }
     }
+}
+
+/// Has the host's own TCP send by CUBIC on this wire, whatever the machine's default is. A figure measured
+/// against the kernel means little while the kernel's sender is a setting of the machine, and BBR, a default
+/// of some, is steered by the very scheduling noise that is to be measured. The route says it, because
+/// the sysctl of a namespace takes only the algorithms that the machine allows to everybody.
+fn name_congestion_control(host: &Host) -> Result<()> {
+    let (netns, dev, local) = (host.netns(), host.interface(), host.ipv4().to_string());
+    let with = ["dev", dev, "proto", "kernel", "congctl", "cubic"];
+    let network = format!("{}/24", Ipv4Addr::from_bits(host.ipv4().to_bits() & !0xff));
+    let v4 = ["-n", netns, "route", "change", &network, "scope", "link", "src", &local];
+    tool::run("ip", &[&v4[..], &with].concat())?;
+    let network = format!("{}/64", Ipv6Addr::from_bits(host.ipv6().to_bits() & !u128::from(u64::MAX)));
+    let v6 = ["-n", netns, "-6", "route", "change", &network, "metric", "256"];
+    tool::run("ip", &[&v6[..], &with].concat()).map(drop)
 }
 
 fn wait_for_carrier(host: &Host) -> Result<()> {

@@ -16,7 +16,7 @@ const SMALL: u64 = 26_752;
 const LARGE: u64 = 1 << 30;
 const SEARCH: [&str; 3] = ["first.test", "second.test", "third.test"];
 /// Side by side, each stack in turn: the middle one of so many counts.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 pub(crate) fn tell(paths: &Paths) -> Result<()> {
     let stop = Stop::on_signals()?;
