@@ -33,7 +33,7 @@ pub enum CloseReason {
 
 /// Single bits of a connection's state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Bits(u16);
+pub(crate) struct Bits(u32);
 
 impl Bits {
     /// Both ends agreed on timestamps.
@@ -106,10 +106,6 @@ pub(crate) struct Hot {
     pub(crate) unacked_segments: u8,
     pub(crate) snd_scale: u8,
     pub(crate) rcv_scale: u8,
-    /// Immediate acknowledgements left.
-    pub(crate) quick_acks: u8,
-    /// Duplicate acknowledgements in a row (without SACK only).
-    pub(crate) dup_acks: u8,
     pub(crate) ack_at: Instant,
     /// Stream bytes that the peer has acknowledged.
     pub(crate) acknowledged: u64,
@@ -128,6 +124,10 @@ pub(crate) struct Hot {
     pub(crate) max_snd_wnd: u32,
     /// Duplicate acknowledgements to send besides the next one (for a peer without SACK).
     pub(crate) extra_acks: u8,
+    /// Immediate acknowledgements left.
+    pub(crate) quick_acks: u8,
+    /// Duplicate acknowledgements in a row (without SACK only).
+    pub(crate) dup_acks: u8,
 }
 
 const _: () = assert!(size_of::<Hot>() == 128, "the predicted path fits two cache lines");
