@@ -19,7 +19,7 @@ use crate::middle::MiddleBox;
 use crate::record::{
     HostRecord, LabRecord, check_name, lock, netns_path, record_path, this_process, work_dir,
 };
-use crate::{Result, tool};
+use crate::{Result, tool, tune};
 
 // 198.18.0.0/15 is set aside for benchmarks (RFC 2544, appendix C.2.2); fd00::/8 for local use (RFC 4193).
 const NEAR_IPV4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
@@ -164,11 +164,11 @@ impl LabBuilder {
         let near = Host::open(&record.name, record.near.clone())?;
         let far = Host::open(&record.name, record.far.clone())?;
         for host in [&near, &far] {
-            host.run(quiet_ipv6)?;
+            host.run(tune::quiet_ipv6)?;
         }
         if let Some(netns) = &record.middle {
             // The box is no host: nothing of its own may get onto the wire.
-            inside(netns, || set_ipv6(&[("disable_ipv6", "1")]))?;
+            inside(netns, || tune::set_ipv6(&[("disable_ipv6", "1")]))?;
         }
         let near_end = End { netns: near.netns(), name: near.interface(), mac: Some(near.mac()) };
         let far_end = End { netns: far.netns(), name: far.interface(), mac: Some(far.mac()) };
@@ -189,8 +189,8 @@ impl LabBuilder {
             tool::run("ip", &["-n", netns, "addr", "add", &format!("{}/24", host.ipv4()), "dev", dev])?;
             let ipv6 = format!("{}/64", host.ipv6());
             tool::run("ip", &["-n", netns, "addr", "add", &ipv6, "dev", dev, "nodad"])?;
-            wait_for_carrier(host)?;
-            name_congestion_control(host)?;
+            tune::wait_for_carrier(host)?;
+            tune::sending(host)?;
         }
         let middle = match middle {
             Some((netns, (outward, inward))) => {
@@ -243,60 +243,6 @@ fn check_range(
         return Ok(());
     }
     Err(LabError::OutOfRange { what, wanted, given: given.into() })
-}
-
-/// Addresses usable at once, and no router solicitations: nothing on the wire that a test did not send.
-fn quiet_ipv6() {
-    set_ipv6(&[
-        ("accept_dad", "0"),
-        ("dad_transmits", "0"),
-        ("accept_ra", "0"),
-        ("router_solicitations", "0"),
-    ]);
-}
-
-/// Sets IPv6 parameters of the calling thread's namespace, for interfaces to come.
-fn set_ipv6(parameters: &[(&str, &str)]) {
-    for (key, value) in parameters {
-        for scope in ["all", "default"] {
-            // A kernel without IPv6 has no such file; adding the address will then say so.
-            let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{scope}/{key}"), value);
-        }
-    }
-}
-
-/// Has the host's own TCP send by CUBIC on this wire, whatever the machine's default is. A figure measured
-/// against the kernel means little while the kernel's sender is a setting of the machine, and BBR, a default
-/// of some, is steered by the very scheduling noise that is to be measured. The route says it, because
-/// the sysctl of a namespace takes only the algorithms that the machine allows to everybody.
-fn name_congestion_control(host: &Host) -> Result<()> {
-    let (netns, dev, local) = (host.netns(), host.interface(), host.ipv4().to_string());
-    let with = ["dev", dev, "proto", "kernel", "congctl", "cubic"];
-    let network = format!("{}/24", Ipv4Addr::from_bits(host.ipv4().to_bits() & !0xff));
-    let v4 = ["-n", netns, "route", "change", &network, "scope", "link", "src", &local];
-    tool::run("ip", &[&v4[..], &with].concat())?;
-    let network = format!("{}/64", Ipv6Addr::from_bits(host.ipv6().to_bits() & !u128::from(u64::MAX)));
-    let v6 = ["-n", netns, "-6", "route", "change", &network, "metric", "256"];
-    tool::run("ip", &[&v6[..], &with].concat()).map(drop)
-}
-
-fn wait_for_carrier(host: &Host) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let link = tool::run("ip", &["-n", host.netns(), "-o", "link", "show", "dev", host.interface()])?;
-        if link.contains("LOWER_UP") && link.contains("state UP") {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            return Err(LabError::NotReady {
-                name: host.interface().to_owned(),
-                waited: PATIENCE,
-                why: "the link has no carrier".into(),
-                log: link,
-            });
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// A lab that is up. Dropping it removes everything in it, unless it is to be kept.

@@ -22,6 +22,7 @@ mod ping;
 pub mod process;
 pub mod record;
 pub mod tool;
+mod tune;
 
 pub use capture::Capture;
 pub use error::LabError;
