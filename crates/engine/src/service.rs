@@ -58,36 +58,55 @@ impl Service for NoService {
 /// A connection in the hands of its service.
 #[derive(Debug)]
 pub struct ServiceConnection<'a> {
+    about: About,
+    conn: &'a mut Connection,
+    queue: &'a mut SendQueue,
+    unread: &'a mut u32,
+    abort: &'a mut bool,
+}
+
+/// What a service is called about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About {
     pub(crate) id: FlowId,
-    pub(crate) conn: &'a mut Connection,
-    pub(crate) queue: &'a mut SendQueue,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) now: Instant,
-    pub(crate) abort: &'a mut bool,
-    pub(crate) unread: &'a mut u32,
     pub(crate) receive_buffer: u32,
+}
+
+impl About {
+    /// The connection as the service may use it; `abort` is set if it gives the connection up.
+    pub(crate) fn connection<'a>(
+        self,
+        conn: &'a mut Connection,
+        queue: &'a mut SendQueue,
+        unread: &'a mut u32,
+        abort: &'a mut bool,
+    ) -> ServiceConnection<'a> {
+        ServiceConnection { about: self, conn, queue, unread, abort }
+    }
 }
 
 impl ServiceConnection<'_> {
     /// Its name.
     pub fn id(&self) -> ConnectionId {
-        ConnectionId::of(self.id)
+        ConnectionId::of(self.about.id)
     }
 
     /// Our address and port.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.about.local
     }
 
     /// The peer's.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.remote
+        self.about.remote
     }
 
     /// Time on the worker's clock.
     pub fn now(&self) -> Instant {
-        self.now
+        self.about.now
     }
 
     /// Where it is in its life.
@@ -135,12 +154,12 @@ impl ServiceConnection<'_> {
     /// says otherwise. Without it a peer that sends faster than its data is used is never held back.
     pub fn set_unread(&mut self, bytes: usize) {
         *self.unread = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.conn.set_receive_space(self.receive_buffer.saturating_sub(*self.unread));
+        self.conn.set_receive_space(self.about.receive_buffer.saturating_sub(*self.unread));
     }
 
     /// No more will be sent.
     pub fn close(&mut self) {
-        self.conn.close(self.now);
+        self.conn.close(self.about.now);
     }
 
     /// Resets the connection.

@@ -4,9 +4,12 @@
 //! A round: [`Stack::input`] for every packet of a batch, [`Stack::advance`] for the timers, then
 //! [`Stack::flush`] sends what became of it, once for each flow that was touched.
 
+mod deliver;
 mod icmp;
 pub(crate) mod ingress;
 mod link;
+mod listen;
+mod open;
 mod sockets;
 mod tcp;
 mod transmit;

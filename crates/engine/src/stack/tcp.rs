@@ -1,23 +1,20 @@
-//! TCP segments to their connections, and what comes of it: bytes to the application, events to its socket.
+//! TCP segments to their connections, and what comes of it: payload goes to `deliver`, strangers to `listen`,
+//! events to the socket or service, and a connection that is over leaves its place.
 
 use std::net::SocketAddr;
 
-use bypath_tcp::{Connection, Events, Instant, Received, Segment, reset_for};
+use bypath_tcp::{Events, Instant, Segment};
 use bypath_wire::checksum::pseudo_header;
 use bypath_wire::ip::protocol;
 use bypath_wire::tcp::{MIN_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions};
 
 use super::ingress::{Datagram, Verdict};
-use super::{Stack, StackEvent, any_of};
+use super::{Stack, StackEvent};
 use crate::counters::Cause;
-use crate::flow::{App, Flow, Link, ServiceEnd};
+use crate::flow::App;
 use crate::flow_table::FlowKey;
-use crate::neighbor::Resolution;
-use crate::packet::{Egress, RxPacket, Slices};
-use crate::service::{ConnectionId, ServiceConnection};
-use crate::socket::end::socket_pair;
-use crate::source::SendQueue;
-use crate::template::Template;
+use crate::packet::{Egress, RxPacket};
+use crate::service::{About, ConnectionId};
 
 /// How often a flow vouches for its neighbour, at most.
 const CONFIRM_NS: u64 = 1_000_000_000;
@@ -120,139 +117,6 @@ impl Stack {
         false
     }
 
-    /// Hands payload to the application, or keeps it, as the connection has decided.
-    fn place_payload(
-        &mut self,
-        now: Instant,
-        index: u32,
-        received: &Received,
-        packet: &RxPacket<'_>,
-        payload: usize,
-    ) {
-        if received.deliver == 0 && received.store.is_none() {
-            return;
-        }
-        let receive_buffer = self.config.tcp.receive_buffer;
-        let id = self.flows.id_at(index);
-        let (Some(flow), Some(id)) = (self.flows.at_mut(index), id) else { return };
-        let pieces = match &received.store {
-            Some(store) => packet.range(payload + store.skip as usize, store.len as usize),
-            None => packet.range(payload + received.skip as usize, received.deliver as usize),
-        };
-        let remote = flow.remote();
-        let local = flow.local();
-        match &mut flow.app {
-            App::Pending(_) => {}
-            App::Socket(end) => {
-                if let Some(store) = &received.store {
-                    keep(&mut end.incoming, store.ahead, &pieces);
-                    return;
-                }
-                for piece in &pieces {
-                    end.incoming.write(piece);
-                }
-                end.incoming.commit(received.released as usize);
-                end.readable = true;
-            }
-            App::Service(end) => {
-                let ServiceEnd { queue, reassembly, unread } = &mut **end;
-                if let Some(store) = &received.store {
-                    if let Some((producer, _)) = reassembly {
-                        keep(producer, store.ahead, &pieces);
-                    }
-                    return;
-                }
-                let mut abort = false;
-                let mut connection = ServiceConnection {
-                    id,
-                    conn: &mut flow.conn,
-                    queue,
-                    local,
-                    remote,
-                    now,
-                    abort: &mut abort,
-                    unread,
-                    receive_buffer,
-                };
-                for piece in &pieces {
-                    self.service.on_data(&mut connection, piece);
-                }
-                if let Some((producer, consumer)) = reassembly {
-                    let delivered = received.deliver as usize;
-                    producer.commit(delivered);
-                    consumer.consume(delivered);
-                    producer.commit(received.released as usize);
-                    let released = received.released as usize;
-                    let (a, b) = consumer.peek_at(consumer.head(), released);
-                    for piece in [a, b] {
-                        if !piece.is_empty() {
-                            self.service.on_data(&mut connection, piece);
-                        }
-                    }
-                    consumer.consume(released);
-                }
-                if !flow.conn.has_holes()
-                    && let Some(ring) = end.reassembly.take()
-                {
-                    self.spare_rings.push(ring);
-                }
-                flow.conn.set_receive_space(receive_buffer.saturating_sub(end.unread));
-                if abort {
-                    self.abort_flow(now, index);
-                }
-            }
-        }
-    }
-
-    /// A passive connection gets its socket; sockets and services learn that they are connected.
-    fn established<E: Egress>(&mut self, now: Instant, index: u32, egress: &mut E) {
-        let receive_buffer = self.config.tcp.receive_buffer;
-        let Some(id) = self.flows.id_at(index) else { return };
-        let Some(flow) = self.flows.at_mut(index) else { return };
-        let (local, remote) = (flow.local(), flow.remote());
-        match &mut flow.app {
-            App::Pending(listener) => {
-                let listener = listener.clone();
-                let (end, socket) = socket_pair(
-                    self.port.clone(),
-                    self.config.tcp.receive_buffer as usize,
-                    self.config.send_buffer,
-                );
-                end.shared.bind(id);
-                end.shared.set_connected();
-                flow.app = App::Socket(end);
-                listener.opened();
-                if !listener.offer(socket, local, remote) {
-                    // The application does not keep up: the peer learns at once, not by a timeout.
-                    self.counters.count(Cause::Backlog);
-                    if let Some(reset) = flow.conn.abort(now) {
-                        let template = flow.template.clone();
-                        super::transmit::send_bare(&template, (local, remote), &reset, flow.queue, egress);
-                    }
-                }
-            }
-            App::Socket(end) => end.shared.set_connected(),
-            App::Service(end) => {
-                let mut abort = false;
-                let mut connection = ServiceConnection {
-                    id,
-                    conn: &mut flow.conn,
-                    queue: &mut end.queue,
-                    local,
-                    remote,
-                    now,
-                    abort: &mut abort,
-                    unread: &mut end.unread,
-                    receive_buffer,
-                };
-                self.service.on_open(&mut connection);
-                if abort {
-                    self.abort_flow(now, index);
-                }
-            }
-        }
-    }
-
     /// What a segment, a timer or an error has changed: acknowledged bytes are released, the application
     /// learns of the end.
     pub(super) fn after_connection(&mut self, now: Instant, index: u32, events: Events) {
@@ -281,17 +145,9 @@ impl Stack {
                 if events.contains(Events::ACKNOWLEDGED) {
                     end.queue.release(acknowledged);
                 }
-                let mut connection = ServiceConnection {
-                    id,
-                    conn: &mut flow.conn,
-                    queue: &mut end.queue,
-                    local,
-                    remote,
-                    now,
-                    abort: &mut abort,
-                    unread: &mut end.unread,
-                    receive_buffer,
-                };
+                let about = About { id, local, remote, now, receive_buffer };
+                let mut connection =
+                    about.connection(&mut flow.conn, &mut end.queue, &mut end.unread, &mut abort);
                 if events.contains(Events::ACKNOWLEDGED) {
                     self.service.on_acknowledged(&mut connection);
                 }
@@ -339,154 +195,5 @@ impl Stack {
             }
         }
         self.events.push_back(StackEvent::FlowClosed(flow.key));
-    }
-
-    /// A segment that belongs to no flow (RFC 9293 sections 3.10.7.1 and 3.10.7.2).
-    fn offer_to_listener<E: Egress>(
-        &mut self,
-        now: Instant,
-        key: FlowKey,
-        segment: &Segment<'_>,
-        queue: u16,
-        egress: &mut E,
-    ) {
-        let flags = segment.header.flags;
-        let syn = flags.contains(TcpFlags::SYN) && !flags.intersects(TcpFlags::ACK | TcpFlags::RST);
-        let (local, remote) = (key.local(), key.remote());
-        if self.routes.is_local(remote.ip()) {
-            // Nobody but a liar sends to us from our own address.
-            return self.counters.count(Cause::NotOurs);
-        }
-        let serves = self.service_ports.contains(&local.port());
-        let listener = self.listeners.get(&local).or_else(|| self.listeners.get(&any_of(local))).cloned();
-        if !syn || (listener.is_none() && !serves) {
-            self.counters.count(Cause::NoListener);
-            return self.refuse(now, key, segment, queue, egress);
-        }
-        let Some(route) = self.routes.lookup(remote.ip()) else {
-            return self.counters.count(Cause::Unreachable);
-        };
-        let app = match listener {
-            Some(listener) => {
-                if !listener.may_open() {
-                    return self.counters.count(Cause::Backlog);
-                }
-                App::Pending(listener)
-            }
-            None => App::Service(Box::new(ServiceEnd {
-                queue: SendQueue::new(self.config.send_buffer),
-                reassembly: None,
-                unread: 0,
-            })),
-        };
-        let mut config = self.config.tcp.clone();
-        config.mss = self.mss_for(remote.ip(), route.mtu);
-        let iss = self.isn.initial_sequence(now, local, remote);
-        let ts_offset = self.isn.timestamp_offset(local, remote);
-        let conn = Connection::accept(config, now, iss, ts_offset, segment);
-        // Before it can be closed again: its neighbour may be known not to answer.
-        self.events.push_back(StackEvent::FlowAccepted(key));
-        if self.place(now, key, conn, app, route.next_hop, queue).is_none() {
-            self.events.pop_back();
-            self.counters.count(Cause::FlowTable);
-        }
-    }
-
-    /// Puts a new connection in its place and schedules its first segment.
-    pub(super) fn place(
-        &mut self,
-        now: Instant,
-        key: FlowKey,
-        conn: Connection,
-        app: App,
-        next_hop: std::net::IpAddr,
-        queue: u16,
-    ) -> Option<crate::slab::FlowId> {
-        let (local, remote) = (key.local(), key.remote());
-        let template = Template::for_flow(self.config.medium, protocol::TCP, local, remote);
-        let flow = Flow {
-            conn,
-            app,
-            key,
-            link: Link::Waiting,
-            dirty: false,
-            queue,
-            ip_id: self.datagram_id ^ local.port() ^ remote.port().rotate_left(8),
-            timer_at: u64::MAX,
-            next_hop,
-            template,
-            counted_retrans: 0,
-            confirm_at: now,
-            pending_reset: None,
-        };
-        let id = match self.flows.insert(flow) {
-            Ok(id) => id,
-            Err(flow) => {
-                flow.give_up();
-                return None;
-            }
-        };
-        if self.table.insert(key, id.index).is_err() {
-            if let Some(flow) = self.flows.remove(id) {
-                flow.give_up();
-            }
-            return None;
-        }
-        if let Some(Flow { app: App::Socket(end), .. }) = self.flows.at(id.index) {
-            end.shared.bind(id);
-        }
-        match self.resolve(now, next_hop) {
-            Resolution::Known(mac) => {
-                if let Some(flow) = self.flows.at_mut(id.index) {
-                    flow.template.set_link(self.config.mac, mac);
-                    flow.link = Link::Ready;
-                }
-            }
-            Resolution::Pending => self.waiting_flows.entry(next_hop).or_default().push(id),
-            Resolution::Unreachable => {
-                if let Some(flow) = self.flows.at_mut(id.index) {
-                    self.counters.count(Cause::Unreachable);
-                    let seq = flow.conn.snd_nxt();
-                    flow.conn.on_unreachable(seq, true);
-                    let mut events = Events::none();
-                    events.insert(Events::CLOSED);
-                    self.after_connection(now, id.index, events);
-                }
-                return Some(id);
-            }
-        }
-        self.mark_dirty(id.index);
-        Some(id)
-    }
-
-    /// RST for a segment that nobody wants.
-    fn refuse<E: Egress>(
-        &mut self,
-        now: Instant,
-        key: FlowKey,
-        segment: &Segment<'_>,
-        queue: u16,
-        egress: &mut E,
-    ) {
-        let Some(reset) = reset_for(segment) else { return };
-        let (local, remote) = (key.local(), key.remote());
-        if !self.may_answer(now) {
-            return self.counters.count(Cause::RateLimited);
-        }
-        let Some(route) = self.routes.lookup(remote.ip()) else { return };
-        let Resolution::Known(mac) = self.resolve(now, route.next_hop) else {
-            return self.counters.count(Cause::Unreachable);
-        };
-        let mut template = Template::for_flow(self.config.medium, protocol::TCP, local, remote);
-        template.set_link(self.config.mac, mac);
-        super::transmit::send_bare(&template, (local, remote), &reset, queue, egress);
-    }
-}
-
-fn keep(ring: &mut crate::ring::ByteProducer, ahead: u32, pieces: &Slices<'_>) {
-    let mut at = ahead as usize;
-    for piece in pieces {
-        ring.write_at(at, piece);
-        at += piece.len();
     }
 }

@@ -1,0 +1,91 @@
+//! Payload to the application: handed over in place, or kept until its turn comes.
+
+use bypath_tcp::{Instant, Received};
+
+use super::Stack;
+use crate::flow::{App, ServiceEnd};
+use crate::packet::{RxPacket, Slices};
+use crate::service::About;
+
+impl Stack {
+    /// Hands payload to the application, or keeps it, as the connection has decided.
+    pub(super) fn place_payload(
+        &mut self,
+        now: Instant,
+        index: u32,
+        received: &Received,
+        packet: &RxPacket<'_>,
+        payload: usize,
+    ) {
+        if received.deliver == 0 && received.store.is_none() {
+            return;
+        }
+        let receive_buffer = self.config.tcp.receive_buffer;
+        let id = self.flows.id_at(index);
+        let (Some(flow), Some(id)) = (self.flows.at_mut(index), id) else { return };
+        let pieces = match &received.store {
+            Some(store) => packet.range(payload + store.skip as usize, store.len as usize),
+            None => packet.range(payload + received.skip as usize, received.deliver as usize),
+        };
+        let about = About { id, local: flow.local(), remote: flow.remote(), now, receive_buffer };
+        match &mut flow.app {
+            App::Pending(_) => {}
+            App::Socket(end) => {
+                if let Some(store) = &received.store {
+                    keep(&mut end.incoming, store.ahead, &pieces);
+                    return;
+                }
+                for piece in &pieces {
+                    end.incoming.write(piece);
+                }
+                end.incoming.commit(received.released as usize);
+                end.readable = true;
+            }
+            App::Service(end) => {
+                let ServiceEnd { queue, reassembly, unread } = &mut **end;
+                if let Some(store) = &received.store {
+                    if let Some((producer, _)) = reassembly {
+                        keep(producer, store.ahead, &pieces);
+                    }
+                    return;
+                }
+                let mut abort = false;
+                let mut connection = about.connection(&mut flow.conn, queue, unread, &mut abort);
+                for piece in &pieces {
+                    self.service.on_data(&mut connection, piece);
+                }
+                if let Some((producer, consumer)) = reassembly {
+                    let delivered = received.deliver as usize;
+                    producer.commit(delivered);
+                    consumer.consume(delivered);
+                    producer.commit(received.released as usize);
+                    let released = received.released as usize;
+                    let (a, b) = consumer.peek_at(consumer.head(), released);
+                    for piece in [a, b] {
+                        if !piece.is_empty() {
+                            self.service.on_data(&mut connection, piece);
+                        }
+                    }
+                    consumer.consume(released);
+                }
+                if !flow.conn.has_holes()
+                    && let Some(ring) = end.reassembly.take()
+                {
+                    self.spare_rings.push(ring);
+                }
+                flow.conn.set_receive_space(receive_buffer.saturating_sub(end.unread));
+                if abort {
+                    self.abort_flow(now, index);
+                }
+            }
+        }
+    }
+}
+
+fn keep(ring: &mut crate::ring::ByteProducer, ahead: u32, pieces: &Slices<'_>) {
+    let mut at = ahead as usize;
+    for piece in pieces {
+        ring.write_at(at, piece);
+        at += piece.len();
+    }
+}
