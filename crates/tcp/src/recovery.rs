@@ -138,11 +138,12 @@ impl Connection {
     }
 
     fn leave_recovery(&mut self) {
-        if self.hot.bits.has(Bits::RECOVERY) {
+        if self.hot.bits.has(Bits::RECOVERY) && !self.cold.congestion.rules_recovery() {
             // RFC 6582 section 3.2 step 3: not more than was in use, so that no burst follows.
             let w = &mut self.hot.window;
             w.cwnd = w.ssthresh.min(w.cwnd.max(2 * w.mss));
         }
+        self.cold.congestion.on_recovered(&mut self.hot.window);
         self.hot.bits.clear(Bits::RECOVERY.or(Bits::LOSS));
         self.hot.dup_acks = 0;
     }
@@ -150,7 +151,7 @@ impl Connection {
     /// The retransmission timer ran out (RFC 6298 section 5, RFC 5681 section 3.1).
     pub(crate) fn on_timeout(&mut self, now: Instant) {
         let flight = self.hot.snd_nxt.offset_from(self.hot.snd_una) as u32;
-        let first = !self.hot.bits.has(Bits::LOSS);
+        let first = !self.hot.bits.has(Bits::RECOVERY.or(Bits::LOSS));
         self.cold.stats.timeouts += 1;
         self.cold.rtt.back_off();
         self.hot.rto_ns = self.cold.rtt.rto_ns();

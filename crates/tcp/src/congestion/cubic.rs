@@ -1,6 +1,6 @@
 //! CUBIC (RFC 9438). Windows are in segments inside the formulas, as the RFC has them, and bytes outside.
 
-use super::{Acked, Window};
+use super::{Acked, Before, Window};
 use crate::time::Instant;
 
 /// Section 4.1: the constant that fixes how aggressive the growth is, in segments per cubic second.
@@ -10,9 +10,16 @@ const BETA: f64 = 0.7;
 /// Section 4.3: the increase that makes the estimate below as aggressive as Reno with this decrease.
 const ALPHA: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
 
-/// State of section 4.1.2.
+/// The algorithm, and where it was before the last decrease.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cubic {
+    curve: Curve,
+    before: (Before, Curve),
+}
+
+/// State of section 4.1.2.
+#[derive(Clone, Copy, Debug, Default)]
+struct Curve {
     /// Window just before the last decrease, segments.
     w_max: f64,
     /// When the present growth began.
@@ -26,7 +33,36 @@ pub(crate) struct Cubic {
 }
 
 impl Cubic {
-    pub(super) fn on_ack(&mut self, w: &mut Window, mut acked: Acked) {
+    pub(super) fn on_ack(&mut self, w: &mut Window, acked: Acked) {
+        self.curve.on_ack(w, acked);
+    }
+
+    pub(super) fn on_loss(&mut self, w: &mut Window, flight: u32) {
+        self.before = (Before::of(w), self.curve);
+        self.curve.on_loss(w, flight);
+    }
+
+    /// Section 4.9: after a spurious decrease the curve goes on from where it was.
+    pub(super) fn on_undo(&mut self, w: &mut Window) {
+        let (before, curve) = self.before;
+        before.restore(w);
+        self.curve = curve;
+    }
+
+    /// Section 5.8: time in which nothing was sent is not time on the curve.
+    pub(super) fn on_idle(&mut self) {
+        self.curve.epoch_start = None;
+    }
+
+    /// Section 4.8.
+    pub(super) fn on_timeout(&mut self) {
+        self.curve.epoch_start = None;
+        self.curve.credit = 0.0;
+    }
+}
+
+impl Curve {
+    fn on_ack(&mut self, w: &mut Window, mut acked: Acked) {
         if w.in_slow_start() {
             acked.bytes = w.slow_start(acked.bytes);
         }
@@ -66,7 +102,7 @@ impl Cubic {
         w.cwnd = w.cwnd.saturating_add(whole as u32);
     }
 
-    pub(super) fn on_loss(&mut self, w: &mut Window, flight: u32) {
+    fn on_loss(&mut self, w: &mut Window, flight: u32) {
         let mss = f64::from(w.mss.max(1));
         let cwnd = f64::from(w.cwnd) / mss;
         // Section 4.7, fast convergence: a flow that had to give up more leaves more for the others.
@@ -76,17 +112,6 @@ impl Cubic {
         // Section 4.6: of what was in flight, so that an idle application does not keep a window it never used.
         let base = f64::from(flight.min(w.cwnd));
         w.ssthresh = ((base * BETA) as u32).max(2 * w.mss);
-    }
-
-    /// Section 5.8: time in which nothing was sent is not time on the curve.
-    pub(super) fn on_idle(&mut self) {
-        self.epoch_start = None;
-    }
-
-    /// Section 4.8.
-    pub(super) fn on_timeout(&mut self) {
-        self.epoch_start = None;
-        self.credit = 0.0;
     }
 }
 

@@ -43,6 +43,25 @@ pub(crate) struct Acked {
     pub(crate) srtt_ns: u64,
 }
 
+/// What a decrease took away, kept until it is known to have been right.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Before {
+    cwnd: u32,
+    ssthresh: u32,
+}
+
+impl Before {
+    fn of(w: &Window) -> Self {
+        Self { cwnd: w.cwnd, ssthresh: w.ssthresh }
+    }
+
+    /// Gives it back; what has grown since stays (RFC 4015 section 3.4 restores, it does not shrink).
+    fn restore(self, w: &mut Window) {
+        w.cwnd = w.cwnd.max(self.cwnd);
+        w.ssthresh = w.ssthresh.max(self.ssthresh);
+    }
+}
+
 /// The algorithm in use and its state.
 #[derive(Clone, Debug)]
 pub(crate) enum Congestion {
@@ -76,19 +95,36 @@ impl Congestion {
     /// A loss was found, once a round trip: `flight` bytes were outstanding.
     pub(crate) fn on_loss(&mut self, w: &mut Window, flight: u32) {
         match self {
-            Self::NewReno(_) => {
-                w.ssthresh = (flight / 2).max(2 * w.mss);
-            }
+            Self::NewReno(c) => c.on_loss(w, flight),
             Self::Cubic(c) => c.on_loss(w, flight),
         }
         w.cwnd = w.ssthresh;
     }
 
-    /// The retransmission timer ran out: down to one segment (RFC 5681 section 3.1, equation 4).
+    /// All that was outstanding when recovery began is acknowledged.
+    pub(crate) fn on_recovered(&mut self, _w: &mut Window) {}
+
+    /// The last [`Congestion::on_loss`], or first [`Congestion::on_timeout`], answered no loss: the window, the
+    /// threshold and the algorithm's own state are what they were before it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "spurious recoveries are told apart next"))]
+    pub(crate) fn on_undo(&mut self, w: &mut Window) {
+        match self {
+            Self::NewReno(c) => c.on_undo(w),
+            Self::Cubic(c) => c.on_undo(w),
+        }
+    }
+
+    /// Whether the algorithm itself sets the window during fast recovery; else proportional rate reduction does.
+    pub(crate) fn rules_recovery(&self) -> bool {
+        false
+    }
+
+    /// The retransmission timer ran out: down to one segment (RFC 5681 section 3.1, equation 4). `first`: not
+    /// while recovering already, which has answered the same congestion.
     pub(crate) fn on_timeout(&mut self, w: &mut Window, flight: u32, first: bool) {
         if first {
             match self {
-                Self::NewReno(_) => w.ssthresh = (flight / 2).max(2 * w.mss),
+                Self::NewReno(c) => c.on_loss(w, flight),
                 Self::Cubic(c) => c.on_loss(w, flight),
             }
         }
@@ -113,6 +149,34 @@ mod tests {
             assert_eq!(w.cwnd, 12_000, "{which:?}");
             c.on_ack(&mut w, Acked { bytes: 4_000, ..acked });
             assert!((15_000..=16_000).contains(&w.cwnd), "{which:?}: {}", w.cwnd);
+        }
+    }
+
+    #[test]
+    fn a_decrease_that_answered_no_loss_is_taken_back() {
+        for which in [CongestionControl::NewReno, CongestionControl::Cubic] {
+            for timeout in [false, true] {
+                let mut c = Congestion::new(which);
+                let mut w = Window { cwnd: 100_000, ssthresh: 90_000, mss: 1_000 };
+                let acked = Acked { bytes: 50_000, now: Instant::from_nanos(1), srtt_ns: 1_000_000 };
+                c.on_ack(&mut w, acked);
+                let (mut twin, mut twin_w) = (c.clone(), w);
+                if timeout {
+                    c.on_timeout(&mut w, 100_000, true);
+                    c.on_timeout(&mut w, 1_000, false);
+                } else {
+                    c.on_loss(&mut w, 100_000);
+                }
+                assert!(w.cwnd < 100_000);
+                c.on_undo(&mut w);
+                // It goes on as one that never heard of a loss.
+                for ms in 1..2_000 {
+                    let acked = Acked { now: Instant::from_nanos(ms * 1_000_000), ..acked };
+                    c.on_ack(&mut w, acked);
+                    twin.on_ack(&mut twin_w, acked);
+                }
+                assert_eq!((w.cwnd, w.ssthresh), (twin_w.cwnd, twin_w.ssthresh), "{which:?} {timeout}");
+            }
         }
     }
 

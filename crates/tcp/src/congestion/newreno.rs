@@ -1,12 +1,13 @@
 //! NewReno: the classic increase of one segment a round trip, with appropriate byte counting
 //! (RFC 5681 section 3.1, RFC 3465).
 
-use super::Window;
+use super::{Before, Window};
 
 /// Bytes acknowledged since the window last grew.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NewReno {
     acked: u32,
+    before: (Before, u32),
 }
 
 impl NewReno {
@@ -19,6 +20,18 @@ impl NewReno {
             self.acked -= w.cwnd;
             w.cwnd = w.cwnd.saturating_add(w.mss);
         }
+    }
+
+    /// Half of what was in flight (RFC 5681 section 3.1, equation 4).
+    pub(super) fn on_loss(&mut self, w: &mut Window, flight: u32) {
+        self.before = (Before::of(w), self.acked);
+        w.ssthresh = (flight / 2).max(2 * w.mss);
+    }
+
+    pub(super) fn on_undo(&mut self, w: &mut Window) {
+        let (before, acked) = self.before;
+        before.restore(w);
+        self.acked = acked;
     }
 }
 
