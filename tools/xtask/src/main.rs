@@ -2,6 +2,7 @@
 //! it, because installing those is one of the things it does.
 
 mod demo;
+mod ledger;
 mod setup;
 mod shell;
 mod test;
@@ -14,6 +15,7 @@ usage: cargo xtask COMMAND
   setup          install the Debian packages that building and testing need
   test           format, lints, documentation, then every test; namespace tests need root
   demo           build the release and fetch files from real servers in a lab
+  ledger         make docs/compliance.md of its tables and check both; --check writes nothing
   lab ARGS…      the built `bypath lab`: up, down, exec, status
 ";
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         "setup" => setup::run(),
         "test" => test::run(&rest),
         "demo" => demo::run(),
+        "ledger" => ledger::run(&rest),
         "lab" => demo::lab(&rest),
         "-h" | "--help" | "help" => {
             print!("{USAGE}");
