@@ -48,7 +48,7 @@ mod worker;
 mod worker_tests;
 
 pub use builder::EngineBuilder;
-pub use bypath_tcp::{CloseReason, Config as TcpConfig, CongestionControl, Instant, State as TcpState};
+pub use bypath_tcp::{CloseReason, Config as TcpConfig, CongestionControl, Ecn, Instant, State as TcpState};
 pub use bypath_xdp::{AttachMode, BindMode};
 pub use engine::{Engine, EngineInfo, EngineStats};
 pub use error::EngineError;

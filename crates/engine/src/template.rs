@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bypath_tcp::Ecn;
 use bypath_wire::checksum::{Sum, pseudo_header};
 use bypath_wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use bypath_wire::ipv4::Ipv4Header;
@@ -115,18 +116,20 @@ impl Template {
     }
 
     /// Writes the headers for a transport segment of `transport_len` bytes to the front of `out`, which is
-    /// long enough. `id` is the IPv4 identification.
-    pub(crate) fn write(&self, out: &mut [u8], transport_len: usize, id: u16) {
+    /// long enough. `id` is the IPv4 identification, `ecn` the low bits of the traffic class.
+    pub(crate) fn write(&self, out: &mut [u8], transport_len: usize, id: u16, ecn: Ecn) {
         let Some(out) = out.get_mut(..self.len) else { return };
         out.copy_from_slice(&self.bytes[..self.len]);
         let ip = &mut out[self.link..];
         if self.v6 {
+            ip[1] |= ecn.bits() << 4;
             ip[4..6].copy_from_slice(&(transport_len as u16).to_be_bytes());
         } else {
             let total = (20 + transport_len) as u16;
+            ip[1] |= ecn.bits();
             ip[2..4].copy_from_slice(&total.to_be_bytes());
             ip[4..6].copy_from_slice(&id.to_be_bytes());
-            let checksum = self.ip_sum.add_u16(total).add_u16(id).finish();
+            let checksum = self.ip_sum.add_u16(u16::from(ecn.bits())).add_u16(total).add_u16(id).finish();
             ip[10..12].copy_from_slice(&checksum.to_be_bytes());
         }
     }
@@ -143,10 +146,11 @@ mod tests {
         let mut t = Template::new(Medium::Ethernet, 6, a, b);
         t.set_link(MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2]));
         let mut out = [0u8; 14 + 20 + 100];
-        t.write(&mut out, 100, 777);
+        t.write(&mut out, 100, 777, Ecn::Ect0);
         let (header, n) = Ipv4Header::parse(&out[14..]).unwrap();
         assert!(ipv4::checksum_ok(&out[14..]));
         assert_eq!((n, header.total_len, header.id, header.dont_fragment), (20, 120, 777, true));
+        assert_eq!(header.dscp_ecn, 2);
         let (ether, _) = EthernetHeader::parse(&out).unwrap();
         assert_eq!(ether.ethertype, EtherType::IPV4);
     }
@@ -156,8 +160,9 @@ mod tests {
         let (a, b) = ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
         let t = Template::new(Medium::Ip, 6, a, b);
         let mut out = [0u8; 40 + 60];
-        t.write(&mut out, 60, 0);
+        t.write(&mut out, 60, 0, Ecn::Ce);
         let (header, _) = Ipv6Header::parse(&out).unwrap();
         assert_eq!((header.payload_len, header.next_header, header.hop_limit), (60, 6, 64));
+        assert_eq!((header.traffic_class, header.flow_label), (3, 0));
     }
 }

@@ -3,7 +3,6 @@
 
 use bypath_wire::seq::SeqNum;
 
-use crate::congestion::Acked;
 use crate::connection::{Bits, Connection};
 use crate::scoreboard::Progress;
 use crate::segment::{Events, Received, Segment};
@@ -14,11 +13,11 @@ impl Connection {
     /// The predicted acknowledgement: new, without SACK, not in recovery.
     pub(crate) fn advance_una(&mut self, now: Instant, ack: SeqNum, out: &mut Received) {
         let mut progress = Progress::default();
-        let flight_before = self.cold.scoreboard.in_flight();
+        let before = self.before_ack();
         let acked = self.take_acknowledged(now, ack, &mut progress, out);
         self.sample_rtt(now, &progress);
         self.note_delivered(now, &progress);
-        self.grow_window(now, acked, flight_before);
+        self.tell_congestion(now, acked, &before, &progress);
         self.rearm(now);
     }
 
@@ -65,18 +64,6 @@ impl Connection {
         }
     }
 
-    /// Grows the congestion window, if it was what held the sender back (RFC 9293 section 3.8.2, RFC 7661's
-    /// concern: a window that is not used says nothing about the path).
-    fn grow_window(&mut self, now: Instant, acked: u32, flight_before: u32) {
-        let w = &mut self.hot.window;
-        let in_use =
-            if w.cwnd < w.ssthresh { flight_before.saturating_mul(2) } else { flight_before + 4 * w.mss };
-        if in_use >= w.cwnd {
-            let srtt_ns = self.cold.rtt.srtt_ns().unwrap_or(0);
-            self.cold.congestion.on_ack(w, Acked { bytes: acked, now, srtt_ns });
-        }
-    }
-
     /// Fifth check: ESTABLISHED and after. An error names why the segment goes no further.
     pub(crate) fn process_ack(
         &mut self,
@@ -98,7 +85,7 @@ impl Connection {
         self.cold.probes_unanswered = 0;
         let mut progress =
             Progress { highest_before: self.cold.scoreboard.highest_sacked(), ..Progress::default() };
-        let flight_before = self.cold.scoreboard.in_flight();
+        let before = self.before_ack();
         let window_before = self.hot.snd_wnd;
         let is_new = ack.after(self.hot.snd_una);
         let acked = self.take_acknowledged(now, ack, &mut progress, out);
@@ -126,11 +113,8 @@ impl Connection {
         if !self.sample_rtt(now, &progress) && is_new {
             self.sample_echo(now, segment, &progress);
         }
-        let recovering = self.hot.bits.has(Bits::RECOVERY);
         self.recover(now, &progress, acked, duplicate);
-        if acked > 0 && !recovering && !self.hot.bits.has(Bits::RECOVERY) {
-            self.grow_window(now, acked, flight_before.max(acked));
-        }
+        self.tell_congestion(now, acked, &before, &progress);
         if is_new {
             self.rearm(now);
         }

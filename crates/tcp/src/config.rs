@@ -10,6 +10,9 @@ pub enum CongestionControl {
     Cubic,
     /// RFC 5681 with RFC 6582.
     NewReno,
+    /// None at all: a window of [`Config::fixed_window`] bytes whatever is lost. For load generation on a network
+    /// that nobody else uses; results that were made with it must say so.
+    None,
 }
 
 /// Settings of one connection. Sizes are bytes.
@@ -17,6 +20,8 @@ pub enum CongestionControl {
 pub struct Config {
     /// Congestion control algorithm.
     pub congestion: CongestionControl,
+    /// The window of [`CongestionControl::None`].
+    pub fixed_window: u32,
     /// Largest payload that fits our end of the path without options (MTU less IP and TCP headers).
     pub mss: u16,
     /// Most the receive buffer will ever hold; decides the window scale offered (RFC 7323 section 2).
@@ -62,6 +67,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             congestion: CongestionControl::Cubic,
+            fixed_window: 1 << 20,
             mss: 1460,
             receive_buffer: 1 << 20,
             initial_window_segments: 10,

@@ -8,14 +8,17 @@
 //!
 //! The rooms: [`input`](crate) takes segments (RFC 9293 section 3.10.7), `receive` places their payload, `output` builds them, `timers`
 //! fires what is due; `scoreboard` remembers what was sent and what of it the peer holds, `recovery`
-//! decides what is lost, `congestion` how much may be in flight, `rtt` how long to wait; `assembler` keeps
+//! decides what is lost, `congestion` how much may be in flight, `delivery_rate` measures how fast it arrives, `rtt` how long to wait; `assembler` keeps
 //! the ranges received out of order; `isn` chooses initial sequence numbers.
 
 mod acks;
 mod assembler;
 mod config;
-pub mod congestion;
+mod congestion;
+mod congestion_feed;
 mod connection;
+mod delivery_rate;
+mod ecn;
 mod input;
 mod isn;
 mod open;
@@ -34,6 +37,7 @@ mod window;
 
 pub use config::{Config, CongestionControl};
 pub use connection::{CloseReason, Connection};
+pub use ecn::Ecn;
 pub use isn::IsnGenerator;
 pub use reset::reset_for;
 pub use segment::{Events, Received, Segment, Store, TxSegment};

@@ -74,7 +74,7 @@ impl Connection {
         };
         let cold = Box::new(Cold {
             iss,
-            congestion: Congestion::new(config.congestion),
+            congestion: Congestion::new(&config),
             rtt,
             scoreboard: Scoreboard::default(),
             assembler: Assembler::default(),
@@ -155,6 +155,9 @@ impl Connection {
     }
 
     pub(crate) fn initial_window(&self) -> u32 {
+        if let Some(bytes) = self.cold.congestion.initial_window() {
+            return bytes;
+        }
         initial_window(self.cold.config.initial_window_segments, self.hot.window.mss)
     }
 
@@ -168,7 +171,7 @@ impl Connection {
         if self.hot.bits.has(Bits::SYN_RETRANSMITTED) {
             self.cold.rtt.start_after_syn_timeout();
             // RFC 6928 section 2 and RFC 5681 section 3.1: a lost SYN leaves an initial window of one segment.
-            self.hot.window.cwnd = self.hot.window.mss;
+            self.hot.window.cwnd = self.cold.congestion.initial_window().unwrap_or(self.hot.window.mss);
         } else {
             let rtt = now.nanos_since(self.cold.syn_sent_at);
             self.cold.stats.handshake_rtt_ns = rtt.max(1);

@@ -5,6 +5,7 @@ use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::{TcpFlags, TcpOptions, Timestamps};
 
 use crate::connection::{Bits, Connection};
+use crate::ecn::Ecn;
 use crate::segment::TxSegment;
 use crate::state::State;
 use crate::time::Instant;
@@ -68,6 +69,7 @@ impl Connection {
             offset: 0,
             len: 0,
             retransmission: again,
+            ecn: Ecn::NotEct,
         })
     }
 
@@ -227,6 +229,7 @@ impl Connection {
             offset: 0,
             len: 0,
             retransmission: false,
+            ecn: Ecn::NotEct,
         }
     }
 

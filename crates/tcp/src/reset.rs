@@ -4,6 +4,7 @@ use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::{TcpFlags, TcpOptions};
 
 use crate::connection::Connection;
+use crate::ecn::Ecn;
 use crate::segment::{Segment, TxSegment};
 use crate::time::Instant;
 
@@ -30,6 +31,7 @@ fn bare(seq: SeqNum, ack: SeqNum, flags: TcpFlags) -> TxSegment {
         offset: 0,
         len: 0,
         retransmission: false,
+        ecn: Ecn::NotEct,
     }
 }
 

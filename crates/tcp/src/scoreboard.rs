@@ -9,6 +9,7 @@
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::SackBlock;
 
+use crate::delivery_rate::{DeliveryRate, Snapshot};
 use crate::time::Instant;
 
 /// Most spans kept.
@@ -27,6 +28,8 @@ pub(crate) struct Span {
     pub(crate) lost: bool,
     /// Sent more than once.
     pub(crate) retransmitted: bool,
+    /// What had been delivered when it was last sent.
+    pub(crate) delivery: Snapshot,
 }
 
 impl Span {
@@ -40,7 +43,9 @@ impl Span {
 pub(crate) struct Delivered {
     pub(crate) sent_at: Instant,
     pub(crate) end: SeqNum,
+    pub(crate) len: u32,
     pub(crate) retransmitted: bool,
+    pub(crate) delivery: Snapshot,
 }
 
 /// What an acknowledgement took from the board.
@@ -62,7 +67,13 @@ pub(crate) struct Progress {
 
 impl Progress {
     fn note(&mut self, span: &Span) {
-        let this = Delivered { sent_at: span.sent_at, end: span.end, retransmitted: span.retransmitted };
+        let this = Delivered {
+            sent_at: span.sent_at,
+            end: span.end,
+            len: span.len(),
+            retransmitted: span.retransmitted,
+            delivery: span.delivery,
+        };
         match &self.delivered {
             Some(d) if !sent_after(this.sent_at, this.end, d.sent_at, d.end) => {}
             _ => self.delivered = Some(this),
@@ -86,6 +97,8 @@ pub(crate) struct Scoreboard {
     lost_bytes: u32,
     /// Highest sequence number that the peer has reported by SACK.
     highest_sacked: Option<SeqNum>,
+    /// Counts what is delivered and lost.
+    pub(crate) delivery: DeliveryRate,
 }
 
 impl Scoreboard {
@@ -118,16 +131,26 @@ impl Scoreboard {
 
     /// Takes note of new data sent.
     pub(crate) fn sent(&mut self, start: SeqNum, end: SeqNum, now: Instant) {
-        if let Some(last) = self.spans.back_mut() {
-            let joinable = !last.sacked && !last.lost && !last.retransmitted && last.end == start;
-            if joinable && (last.sent_at == now || self.spans.len() >= MAX_SPANS) {
+        if let Some(last) = self.spans.back_mut()
+            && !last.sacked
+            && !last.lost
+            && !last.retransmitted
+            && last.end == start
+        {
+            if last.sent_at == now {
+                last.end = end;
+                return;
+            }
+            if self.spans.len() >= MAX_SPANS {
+                // Bursts are told apart no more: the newest counts for all of the span.
+                let delivery = self.delivery.on_send(now, self.in_flight());
                 if let Some(last) = self.spans.back_mut() {
-                    last.end = end;
-                    last.sent_at = now;
+                    (last.end, last.sent_at, last.delivery) = (end, now, delivery);
                 }
                 return;
             }
         }
+        let delivery = self.delivery.on_send(now, self.in_flight());
         if self.spans.capacity() == self.spans.len() && self.spans.len() < MAX_SPANS {
             self.spans.reserve(self.spans.len().max(32));
         }
@@ -138,6 +161,7 @@ impl Scoreboard {
             sacked: false,
             lost: false,
             retransmitted: false,
+            delivery,
         });
     }
 
@@ -152,6 +176,7 @@ impl Scoreboard {
             if span.sacked {
                 self.sacked_bytes = self.sacked_bytes.saturating_sub(covered.len());
             } else {
+                self.delivery.on_delivered(covered.len());
                 progress.note(&covered);
                 ambiguous |= covered.retransmitted;
                 if !covered.retransmitted && self.highest_sacked.is_some_and(|h| covered.end.before(h)) {
@@ -164,6 +189,7 @@ impl Scoreboard {
             if span.end.at_or_before(una) {
                 self.spans.pop_front();
             } else {
+                span.delivery.in_flight = span.delivery.in_flight.saturating_add(covered.len());
                 span.start = una;
                 break;
             }
@@ -184,6 +210,8 @@ impl Scoreboard {
         }
         let Some(span) = self.spans.get_mut(i) else { return false };
         let mut rest = *span;
+        let before = u32::try_from(at.offset_from(span.start)).unwrap_or(0);
+        rest.delivery.in_flight = rest.delivery.in_flight.saturating_add(before);
         span.end = at;
         rest.start = at;
         self.spans.insert(i + 1, rest);
@@ -218,6 +246,7 @@ impl Scoreboard {
                     self.lost_bytes = self.lost_bytes.saturating_sub(span.len());
                 }
                 self.sacked_bytes += span.len();
+                self.delivery.on_delivered(span.len());
                 progress.newly_sacked += span.len();
                 progress.note(&span);
                 if !span.retransmitted && progress.highest_before.is_some_and(|h| span.end.before(h)) {
@@ -257,6 +286,7 @@ impl Scoreboard {
             if !span.sacked && !span.lost && is_lost(span) {
                 span.lost = true;
                 newly += span.len();
+                self.delivery.on_lost(&span.delivery, span.len());
             }
         }
         self.lost_bytes += newly;
@@ -275,6 +305,7 @@ impl Scoreboard {
         if let Some(first) = self.spans.front_mut() {
             first.lost = true;
             self.lost_bytes += first.len();
+            self.delivery.on_lost(&first.delivery, first.len());
         }
     }
 
@@ -306,10 +337,12 @@ impl Scoreboard {
             // once more by its time.
             self.lost_bytes = self.lost_bytes.saturating_sub(self.spans[i].len() - len);
         }
+        let delivery = self.delivery.on_send(now, self.in_flight());
         let span = &mut self.spans[i];
         span.lost = false;
         span.retransmitted = true;
         span.sent_at = now;
+        span.delivery = delivery;
         self.lost_bytes = self.lost_bytes.saturating_sub(len);
         // Parts of one span that are sent again together are one span again.
         if i > 0 {

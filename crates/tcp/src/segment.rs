@@ -3,6 +3,7 @@
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::{TcpFlags, TcpHeader, TcpOptions};
 
+use crate::ecn::Ecn;
 use crate::stats::DropCause;
 
 /// An arriving segment: its header, its options, and how many bytes it carries. The bytes stay with the
@@ -15,9 +16,22 @@ pub struct Segment<'a> {
     pub options: &'a TcpOptions,
     /// Payload length in bytes.
     pub payload_len: u32,
+    /// What the IP header says of congestion on the way.
+    pub ecn: Ecn,
 }
 
-impl Segment<'_> {
+impl<'a> Segment<'a> {
+    /// A segment of a packet that is not marked, nor could have been.
+    pub fn new(header: &'a TcpHeader, options: &'a TcpOptions, payload_len: u32) -> Self {
+        Self { header, options, payload_len, ecn: Ecn::NotEct }
+    }
+
+    /// The same segment in a packet with this codepoint.
+    #[must_use]
+    pub fn with_ecn(self, ecn: Ecn) -> Self {
+        Self { ecn, ..self }
+    }
+
     /// Sequence space it takes: payload, and one each for SYN and FIN.
     pub fn sequence_len(&self) -> u32 {
         let flags = self.header.flags;
@@ -117,4 +131,6 @@ pub struct TxSegment {
     pub len: u32,
     /// Whether these bytes were sent before.
     pub retransmission: bool,
+    /// What the IP header is to say.
+    pub ecn: Ecn,
 }

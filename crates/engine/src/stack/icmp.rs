@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use bypath_tcp::{Events, Instant};
+use bypath_tcp::{Ecn, Events, Instant};
 use bypath_wire::SeqNum;
 use bypath_wire::icmpv4::{self, Icmpv4};
 use bypath_wire::icmpv6::{self, Icmpv6};
@@ -233,7 +233,7 @@ impl Stack {
         self.datagram_id = self.datagram_id.wrapping_add(1);
         let id = self.datagram_id;
         let sent = egress.send(template.len() + len, 0, |out| {
-            template.write(out.head, len, id);
+            template.write(out.head, len, id, Ecn::NotEct);
             if let Some(rest) = out.head.get_mut(template.len()..) {
                 build(rest);
             }

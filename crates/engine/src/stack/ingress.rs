@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bypath_tcp::Instant;
+use bypath_tcp::{Ecn, Instant};
 use bypath_wire::arp::ArpPacket;
 use bypath_wire::ethernet::{EtherType, EthernetHeader};
 use bypath_wire::ip::{self, protocol};
@@ -22,6 +22,8 @@ pub(super) struct Datagram {
     pub(super) dst: IpAddr,
     pub(super) protocol: u8,
     pub(super) hop_limit: u8,
+    /// What routers have said of congestion.
+    pub(super) ecn: Ecn,
     /// Sent to a group, by its IP or its link address: never answered (RFC 1122 section 3.2.2).
     pub(super) to_group: bool,
     /// Where the IP header lies in the packet.
@@ -130,6 +132,7 @@ impl Stack {
             dst: IpAddr::V4(header.dst),
             protocol: header.protocol,
             hop_limit: header.ttl,
+            ecn: Ecn::from_bits(header.dscp_ecn),
             to_group: false,
             network,
             start: network + n,
@@ -162,6 +165,7 @@ impl Stack {
             dst,
             protocol: upper.protocol,
             hop_limit: header.hop_limit,
+            ecn: Ecn::from_bits(header.traffic_class),
             to_group: header.dst.is_multicast(),
             network,
             start: network + n + upper.offset,

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use bypath_tcp::{Events, Instant};
+use bypath_tcp::{Ecn, Events, Instant};
 use bypath_wire::arp::{self, ArpPacket};
 use bypath_wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use bypath_wire::icmpv6::Icmpv6;
@@ -130,7 +130,7 @@ impl Stack {
         template.set_hop_limit(255);
         let len = message.encoded_len();
         let sent = egress.send(template.len() + len, 0, |out| {
-            template.write(out.head, len, 0);
+            template.write(out.head, len, 0, Ecn::NotEct);
             if let Some(rest) = out.head.get_mut(template.len()..) {
                 message.emit(ndp.src, ndp.dst, rest);
             }

@@ -43,7 +43,7 @@ impl Stack {
             self.counters.count(Cause::Malformed);
             return Verdict::Done;
         };
-        let segment = Segment { header: &header, options: &options, payload_len: (datagram.len - n) as u32 };
+        let segment = Segment::new(&header, &options, (datagram.len - n) as u32).with_ecn(datagram.ecn);
         let local = SocketAddr::new(datagram.dst, header.dst_port);
         let remote = SocketAddr::new(datagram.src, header.src_port);
         let Some(key) = FlowKey::new(local, remote) else {

@@ -122,7 +122,7 @@ fn emit<E: Egress>(flow: &mut Flow, segment: &TxSegment, egress: &mut E) {
     let id = flow.ip_id;
     egress.send(total, flow.queue, |out| {
         let at = template.len();
-        template.write(out.head, tcp_len + segment.len as usize, id);
+        template.write(out.head, tcp_len + segment.len as usize, id, segment.ecn);
         let payload = if segment.len > 0 {
             fill(app, out, at + tcp_len, segment.offset, segment.len as usize)
         } else {
@@ -144,7 +144,7 @@ pub(super) fn send_bare<E: Egress>(
     let tcp_len = MIN_HEADER_LEN + segment.options.encoded_len();
     egress.send(template.len() + tcp_len, queue, |out| {
         let at = template.len();
-        template.write(out.head, tcp_len, 0);
+        template.write(out.head, tcp_len, 0, segment.ecn);
         finish(template, out, at, tcp_len, &header, segment, Sum::default());
     })
 }

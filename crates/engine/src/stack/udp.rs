@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use bypath_tcp::Instant;
+use bypath_tcp::{Ecn, Instant};
 use bypath_wire::checksum::pseudo_header;
 use bypath_wire::ethernet::MacAddr;
 use bypath_wire::ip::protocol;
@@ -103,7 +103,7 @@ impl Stack {
         self.datagram_id = self.datagram_id.wrapping_add(1);
         let id = self.datagram_id;
         let sent = egress.send(template.len() + len, 0, |out| {
-            template.write(out.head, len, id);
+            template.write(out.head, len, id, Ecn::NotEct);
             let at = template.len();
             let sum = out.fill(at + udp::HEADER_LEN, &[payload]);
             let mut header =

@@ -1,6 +1,6 @@
 //! CUBIC (RFC 9438). Windows are in segments inside the formulas, as the RFC has them, and bytes outside.
 
-use super::{Acked, Before, Window};
+use super::{Ack, Window};
 use crate::time::Instant;
 
 /// Section 4.1: the constant that fixes how aggressive the growth is, in segments per cubic second.
@@ -10,16 +10,9 @@ const BETA: f64 = 0.7;
 /// Section 4.3: the increase that makes the estimate below as aggressive as Reno with this decrease.
 const ALPHA: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
 
-/// The algorithm, and where it was before the last decrease.
+/// State of section 4.1.2.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cubic {
-    curve: Curve,
-    before: (Before, Curve),
-}
-
-/// State of section 4.1.2.
-#[derive(Clone, Copy, Debug, Default)]
-struct Curve {
     /// Window just before the last decrease, segments.
     w_max: f64,
     /// When the present growth began.
@@ -33,45 +26,17 @@ struct Curve {
 }
 
 impl Cubic {
-    pub(super) fn on_ack(&mut self, w: &mut Window, acked: Acked) {
-        self.curve.on_ack(w, acked);
-    }
-
-    pub(super) fn on_loss(&mut self, w: &mut Window, flight: u32) {
-        self.before = (Before::of(w), self.curve);
-        self.curve.on_loss(w, flight);
-    }
-
-    /// Section 4.9: after a spurious decrease the curve goes on from where it was.
-    pub(super) fn on_undo(&mut self, w: &mut Window) {
-        let (before, curve) = self.before;
-        before.restore(w);
-        self.curve = curve;
-    }
-
-    /// Section 5.8: time in which nothing was sent is not time on the curve.
-    pub(super) fn on_idle(&mut self) {
-        self.curve.epoch_start = None;
-    }
-
-    /// Section 4.8.
-    pub(super) fn on_timeout(&mut self) {
-        self.curve.epoch_start = None;
-        self.curve.credit = 0.0;
-    }
-}
-
-impl Curve {
-    fn on_ack(&mut self, w: &mut Window, mut acked: Acked) {
+    pub(super) fn on_ack(&mut self, w: &mut Window, ack: &Ack) {
+        let mut bytes = ack.acked;
         if w.in_slow_start() {
-            acked.bytes = w.slow_start(acked.bytes);
+            bytes = w.slow_start(bytes);
         }
-        if acked.bytes == 0 {
+        if bytes == 0 {
             return;
         }
         let mss = f64::from(w.mss.max(1));
         let cwnd = f64::from(w.cwnd) / mss;
-        let segments_acked = f64::from(acked.bytes) / mss;
+        let segments_acked = f64::from(bytes) / mss;
         let epoch = *self.epoch_start.get_or_insert_with(|| {
             // Section 4.2: without an earlier loss, or when above it already, the curve starts here.
             if self.w_max <= cwnd {
@@ -81,10 +46,10 @@ impl Curve {
                 self.k = ((self.w_max - cwnd) / C).cbrt();
             }
             self.w_est = cwnd;
-            acked.now
+            ack.now
         });
-        let t = acked.now.nanos_since(epoch) as f64 / 1e9;
-        let rtt = acked.srtt_ns as f64 / 1e9;
+        let t = ack.now.nanos_since(epoch) as f64 / 1e9;
+        let rtt = ack.srtt_ns as f64 / 1e9;
         // Section 4.3: past the old maximum, Reno's own increase of one segment.
         let alpha = if self.w_est >= self.w_max { 1.0 } else { ALPHA };
         self.w_est += alpha * segments_acked / cwnd;
@@ -102,7 +67,7 @@ impl Curve {
         w.cwnd = w.cwnd.saturating_add(whole as u32);
     }
 
-    fn on_loss(&mut self, w: &mut Window, flight: u32) {
+    pub(super) fn on_loss(&mut self, w: &mut Window, flight: u32) {
         let mss = f64::from(w.mss.max(1));
         let cwnd = f64::from(w.cwnd) / mss;
         // Section 4.7, fast convergence: a flow that had to give up more leaves more for the others.
@@ -113,19 +78,30 @@ impl Curve {
         let base = f64::from(flight.min(w.cwnd));
         w.ssthresh = ((base * BETA) as u32).max(2 * w.mss);
     }
+
+    /// Section 5.8: time in which nothing was sent is not time on the curve.
+    pub(super) fn on_idle(&mut self) {
+        self.epoch_start = None;
+    }
+
+    /// Section 4.8.
+    pub(super) fn on_timeout(&mut self) {
+        self.epoch_start = None;
+        self.credit = 0.0;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::congestion::tests::acked;
 
     const MS: u64 = 1_000_000;
 
     fn run(c: &mut Cubic, w: &mut Window, from_ms: u64, for_ms: u64, rtt_ms: u64) {
         let mut at = from_ms;
         while at < from_ms + for_ms {
-            let acked = Acked { bytes: w.cwnd, now: Instant::from_nanos(at * MS), srtt_ns: rtt_ms * MS };
-            c.on_ack(w, acked);
+            c.on_ack(w, &acked(w.cwnd, at * MS, rtt_ms * MS));
             at += rtt_ms;
         }
     }

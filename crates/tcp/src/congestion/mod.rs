@@ -1,10 +1,26 @@
-//! Congestion control: how much may be in flight. One enum, so that the call costs a branch and the state
-//! lies inside the connection.
+//! Congestion control: how much may be in flight.
+//!
+//! One enum with an algorithm a file, so that a call costs a branch and the state lies inside the connection.
+//! The connection decides *what is lost, and when recovery begins, ends or turns out to have been a mistake*,
+//! and says so:
+//!
+//! | call | when |
+//! |---|---|
+//! | [`Congestion::on_ack`] | an acknowledgement brought something: see [`Ack`] |
+//! | [`Congestion::on_loss`] | fast recovery begins: sets `ssthresh`, and `cwnd` to it |
+//! | [`Congestion::on_timeout`] | the retransmission timer ran out |
+//! | [`Congestion::on_recovered`] | all that was outstanding when recovery began has arrived |
+//! | [`Congestion::on_undo`] | there was no loss: everything is as before `on_loss` or `on_timeout` |
+//! | [`Congestion::on_idle`] | the application pauses: time on a curve stands still |
+//!
+//! In fast recovery proportional rate reduction sets `cwnd`, towards `ssthresh`, unless
+//! [`Congestion::rules_recovery`] says that the algorithm does so itself.
 
 mod cubic;
 mod newreno;
 
-use crate::config::CongestionControl;
+use crate::config::{Config, CongestionControl};
+use crate::delivery_rate::{LossSample, RateSample};
 use crate::time::Instant;
 
 use cubic::Cubic;
@@ -19,147 +35,263 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    fn in_slow_start(&self) -> bool {
+    pub(crate) fn in_slow_start(&self) -> bool {
         self.cwnd < self.ssthresh
     }
 
     /// RFC 5681 section 3.1 with the byte counting of RFC 3465; returns what of `acked` is left over once
     /// the threshold is reached.
     fn slow_start(&mut self, acked: u32) -> u32 {
-        let room = self.ssthresh - self.cwnd;
+        let room = self.ssthresh.saturating_sub(self.cwnd);
         let step = acked.min(room);
         self.cwnd += step;
         acked - step
     }
 }
 
-/// What an acknowledgement tells the algorithm.
+/// Where loss recovery is, as the algorithms distinguish it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing is known to be lost.
+    Open,
+    /// Fast recovery.
+    Recovery,
+    /// Recovery after a timeout.
+    Loss,
+}
+
+/// What an acknowledgement tells the algorithm. Bytes unless said otherwise.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Acked {
-    /// Bytes newly acknowledged.
-    pub(crate) bytes: u32,
+#[allow(dead_code, reason = "not every algorithm looks at everything")]
+pub(crate) struct Ack {
     pub(crate) now: Instant,
-    /// Smoothed round-trip time, nanoseconds.
+    /// Newly acknowledged in sequence.
+    pub(crate) acked: u32,
+    /// Newly known to have arrived, in sequence or by SACK.
+    pub(crate) delivered: u32,
+    /// Newly thought lost.
+    pub(crate) lost: u32,
+    /// In flight before the acknowledgement, and after it.
+    pub(crate) flight_before: u32,
+    pub(crate) flight: u32,
+    /// The round trip that the acknowledgement measures, nanoseconds (Karn's algorithm applied).
+    pub(crate) rtt_ns: Option<u64>,
+    /// Smoothed and smallest round-trip time, nanoseconds; 0 before the first sample.
     pub(crate) srtt_ns: u64,
+    pub(crate) min_rtt_ns: u64,
+    /// How fast the path delivered; only for an algorithm that asks ([`Congestion::wants_rate`]).
+    pub(crate) rate: Option<RateSample>,
+    /// A loss of more than 2 % of what was in flight; only for an algorithm that asks.
+    pub(crate) loss: Option<LossSample>,
+    /// The first acknowledgement of something sent after the last such one: a round trip is over.
+    pub(crate) round_start: bool,
+    /// The congestion window was what held the sender back. If it was not, its size says nothing about the path
+    /// and it does not grow (RFC 7661).
+    pub(crate) limited: bool,
+    pub(crate) phase: Phase,
 }
 
-/// What a decrease took away, kept until it is known to have been right.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Before {
-    cwnd: u32,
-    ssthresh: u32,
-}
-
-impl Before {
-    fn of(w: &Window) -> Self {
-        Self { cwnd: w.cwnd, ssthresh: w.ssthresh }
-    }
-
-    /// Gives it back; what has grown since stays (RFC 4015 section 3.4 restores, it does not shrink).
-    fn restore(self, w: &mut Window) {
-        w.cwnd = w.cwnd.max(self.cwnd);
-        w.ssthresh = w.ssthresh.max(self.ssthresh);
+impl Ack {
+    /// Whether a loss-based algorithm grows its window by this.
+    fn grows(&self) -> bool {
+        self.limited && self.acked > 0 && self.phase != Phase::Recovery
     }
 }
 
 /// The algorithm in use and its state.
 #[derive(Clone, Debug)]
-pub(crate) enum Congestion {
+enum Algorithm {
     NewReno(NewReno),
     Cubic(Cubic),
+    /// A window of so many bytes, whatever happens: for load generation, where the network is known.
+    Fixed(u32),
+}
+
+/// What a mistaken reduction took.
+#[derive(Clone, Debug)]
+#[allow(dead_code, reason = "read when recovery is undone")]
+struct Saved {
+    cwnd: u32,
+    ssthresh: u32,
+    algorithm: Algorithm,
+}
+
+/// Congestion control of one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Congestion {
+    algorithm: Algorithm,
+    saved: Option<Saved>,
 }
 
 impl Congestion {
-    pub(crate) fn new(which: CongestionControl) -> Self {
-        match which {
-            CongestionControl::NewReno => Self::NewReno(NewReno::default()),
-            CongestionControl::Cubic => Self::Cubic(Cubic::default()),
+    pub(crate) fn new(config: &Config) -> Self {
+        let algorithm = match config.congestion {
+            CongestionControl::NewReno => Algorithm::NewReno(NewReno::default()),
+            CongestionControl::Cubic => Algorithm::Cubic(Cubic::default()),
+            CongestionControl::None => Algorithm::Fixed(config.fixed_window),
+        };
+        Self { algorithm, saved: None }
+    }
+
+    /// The window to begin with, if it is not the usual initial window.
+    pub(crate) fn initial_window(&self) -> Option<u32> {
+        match &self.algorithm {
+            Algorithm::Fixed(bytes) => Some(*bytes),
+            _ => None,
         }
     }
 
-    /// New data was acknowledged, outside of recovery, and the window was in use.
-    pub(crate) fn on_ack(&mut self, w: &mut Window, acked: Acked) {
-        match self {
-            Self::NewReno(c) => c.on_ack(w, acked.bytes),
-            Self::Cubic(c) => c.on_ack(w, acked),
+    /// An acknowledgement has brought something new.
+    #[inline]
+    pub(crate) fn on_ack(&mut self, w: &mut Window, ack: &Ack) {
+        match &mut self.algorithm {
+            Algorithm::Cubic(c) if ack.grows() => c.on_ack(w, ack),
+            Algorithm::NewReno(c) if ack.grows() => c.on_ack(w, ack),
+            Algorithm::Cubic(_) | Algorithm::NewReno(_) | Algorithm::Fixed(_) => {}
         }
+    }
+
+    /// Whether acknowledgements are to come with a delivery rate.
+    #[inline]
+    pub(crate) fn wants_rate(&self) -> bool {
+        false
+    }
+
+    /// Whether the algorithm sets the window in fast recovery itself.
+    pub(crate) fn rules_recovery(&self) -> bool {
+        matches!(self.algorithm, Algorithm::Fixed(_))
     }
 
     /// The application has had nothing to send for a while.
     pub(crate) fn on_idle(&mut self) {
-        if let Self::Cubic(c) = self {
+        if let Algorithm::Cubic(c) = &mut self.algorithm {
             c.on_idle();
         }
     }
 
     /// A loss was found, once a round trip: `flight` bytes were outstanding.
     pub(crate) fn on_loss(&mut self, w: &mut Window, flight: u32) {
-        match self {
-            Self::NewReno(c) => c.on_loss(w, flight),
-            Self::Cubic(c) => c.on_loss(w, flight),
+        self.save(w);
+        self.reduce(w, flight);
+    }
+
+    fn reduce(&mut self, w: &mut Window, flight: u32) {
+        match &mut self.algorithm {
+            Algorithm::NewReno(_) => w.ssthresh = (flight / 2).max(2 * w.mss),
+            Algorithm::Cubic(c) => c.on_loss(w, flight),
+            Algorithm::Fixed(_) => return,
         }
         w.cwnd = w.ssthresh;
+    }
+
+    /// The retransmission timer ran out: down to one segment (RFC 5681 section 3.1, equation 4). `first`: not
+    /// since the last progress.
+    pub(crate) fn on_timeout(&mut self, w: &mut Window, flight: u32, first: bool) {
+        if first {
+            self.save(w);
+            self.reduce(w, flight);
+        }
+        match &mut self.algorithm {
+            Algorithm::NewReno(_) => {}
+            Algorithm::Cubic(c) => c.on_timeout(),
+            Algorithm::Fixed(_) => return,
+        }
+        w.cwnd = w.mss;
     }
 
     /// All that was outstanding when recovery began is acknowledged.
     pub(crate) fn on_recovered(&mut self, _w: &mut Window) {}
 
     /// The last [`Congestion::on_loss`], or first [`Congestion::on_timeout`], answered no loss: the window, the
-    /// threshold and the algorithm's own state are what they were before it.
+    /// threshold and the algorithm's own state are what they were before it, but nothing that has grown since
+    /// shrinks (RFC 4015 section 3.4, RFC 9438 section 4.9).
     #[cfg_attr(not(test), expect(dead_code, reason = "spurious recoveries are told apart next"))]
     pub(crate) fn on_undo(&mut self, w: &mut Window) {
-        match self {
-            Self::NewReno(c) => c.on_undo(w),
-            Self::Cubic(c) => c.on_undo(w),
+        if let Some(saved) = self.saved.take() {
+            w.cwnd = w.cwnd.max(saved.cwnd);
+            w.ssthresh = w.ssthresh.max(saved.ssthresh);
+            self.algorithm = saved.algorithm;
         }
     }
 
-    /// Whether the algorithm itself sets the window during fast recovery; else proportional rate reduction does.
-    pub(crate) fn rules_recovery(&self) -> bool {
-        false
-    }
-
-    /// The retransmission timer ran out: down to one segment (RFC 5681 section 3.1, equation 4). `first`: not
-    /// while recovering already, which has answered the same congestion.
-    pub(crate) fn on_timeout(&mut self, w: &mut Window, flight: u32, first: bool) {
-        if first {
-            match self {
-                Self::NewReno(c) => c.on_loss(w, flight),
-                Self::Cubic(c) => c.on_loss(w, flight),
-            }
-        }
-        if let Self::Cubic(c) = self {
-            c.on_timeout();
-        }
-        w.cwnd = w.mss;
+    fn save(&mut self, w: &Window) {
+        self.saved = Some(Saved { cwnd: w.cwnd, ssthresh: w.ssthresh, algorithm: self.algorithm.clone() });
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// An acknowledgement of `bytes` at `now_ns` on a path of `rtt_ns`, with the window in use.
+    pub(crate) fn acked(bytes: u32, now_ns: u64, rtt_ns: u64) -> Ack {
+        Ack {
+            now: Instant::from_nanos(now_ns),
+            acked: bytes,
+            delivered: bytes,
+            lost: 0,
+            flight_before: bytes,
+            flight: 0,
+            rtt_ns: Some(rtt_ns),
+            srtt_ns: rtt_ns,
+            min_rtt_ns: rtt_ns,
+            rate: None,
+            loss: None,
+            round_start: false,
+            limited: true,
+            phase: Phase::Open,
+        }
+    }
+
+    fn with(which: CongestionControl) -> Congestion {
+        Congestion::new(&Config { congestion: which, fixed_window: 50_000, ..Config::default() })
+    }
+
+    const LOSS_BASED: [CongestionControl; 2] = [CongestionControl::NewReno, CongestionControl::Cubic];
 
     #[test]
     fn slow_start_adds_what_was_acknowledged_and_stops_at_the_threshold() {
-        for which in [CongestionControl::NewReno, CongestionControl::Cubic] {
-            let mut c = Congestion::new(which);
+        for which in LOSS_BASED {
+            let mut c = with(which);
             let mut w = Window { cwnd: 10_000, ssthresh: 15_000, mss: 1_000 };
-            let acked = Acked { bytes: 2_000, now: Instant::from_nanos(1), srtt_ns: 1_000_000 };
-            c.on_ack(&mut w, acked);
+            c.on_ack(&mut w, &acked(2_000, 1, 1_000_000));
             assert_eq!(w.cwnd, 12_000, "{which:?}");
-            c.on_ack(&mut w, Acked { bytes: 4_000, ..acked });
+            c.on_ack(&mut w, &acked(2_000, 1, 1_000_000));
+            c.on_ack(&mut w, &acked(2_000, 1, 1_000_000));
             assert!((15_000..=16_000).contains(&w.cwnd), "{which:?}: {}", w.cwnd);
         }
     }
 
     #[test]
+    fn a_window_that_was_not_used_does_not_grow() {
+        for which in LOSS_BASED {
+            let mut c = with(which);
+            let mut w = Window { cwnd: 10_000, ssthresh: u32::MAX, mss: 1_000 };
+            c.on_ack(&mut w, &Ack { limited: false, ..acked(2_000, 1, 1_000_000) });
+            assert_eq!(w.cwnd, 10_000, "{which:?}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_leaves_one_segment_and_cuts_the_threshold_once() {
+        for which in LOSS_BASED {
+            let mut c = with(which);
+            let mut w = Window { cwnd: 100_000, ssthresh: u32::MAX, mss: 1_000 };
+            c.on_timeout(&mut w, 100_000, true);
+            let threshold = w.ssthresh;
+            assert_eq!(w.cwnd, 1_000);
+            c.on_timeout(&mut w, 1_000, false);
+            assert_eq!(w.ssthresh, threshold, "{which:?}");
+        }
+    }
+
+    #[test]
     fn a_decrease_that_answered_no_loss_is_taken_back() {
-        for which in [CongestionControl::NewReno, CongestionControl::Cubic] {
+        for which in LOSS_BASED {
             for timeout in [false, true] {
-                let mut c = Congestion::new(which);
+                let mut c = with(which);
                 let mut w = Window { cwnd: 100_000, ssthresh: 90_000, mss: 1_000 };
-                let acked = Acked { bytes: 50_000, now: Instant::from_nanos(1), srtt_ns: 1_000_000 };
-                c.on_ack(&mut w, acked);
+                c.on_ack(&mut w, &acked(50_000, 1, 1_000_000));
                 let (mut twin, mut twin_w) = (c.clone(), w);
                 if timeout {
                     c.on_timeout(&mut w, 100_000, true);
@@ -171,9 +303,9 @@ mod tests {
                 c.on_undo(&mut w);
                 // It goes on as one that never heard of a loss.
                 for ms in 1..2_000 {
-                    let acked = Acked { now: Instant::from_nanos(ms * 1_000_000), ..acked };
-                    c.on_ack(&mut w, acked);
-                    twin.on_ack(&mut twin_w, acked);
+                    let ack = acked(50_000, ms * 1_000_000, 1_000_000);
+                    c.on_ack(&mut w, &ack);
+                    twin.on_ack(&mut twin_w, &ack);
                 }
                 assert_eq!((w.cwnd, w.ssthresh), (twin_w.cwnd, twin_w.ssthresh), "{which:?} {timeout}");
             }
@@ -181,15 +313,15 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_leaves_one_segment_and_cuts_the_threshold_once() {
-        for which in [CongestionControl::NewReno, CongestionControl::Cubic] {
-            let mut c = Congestion::new(which);
-            let mut w = Window { cwnd: 100_000, ssthresh: u32::MAX, mss: 1_000 };
-            c.on_timeout(&mut w, 100_000, true);
-            let threshold = w.ssthresh;
-            assert_eq!(w.cwnd, 1_000);
-            c.on_timeout(&mut w, 1_000, false);
-            assert_eq!(w.ssthresh, threshold, "{which:?}");
-        }
+    fn a_fixed_window_is_moved_by_nothing() {
+        let mut c = with(CongestionControl::None);
+        assert_eq!(c.initial_window(), Some(50_000));
+        let mut w = Window { cwnd: 50_000, ssthresh: u32::MAX, mss: 1_000 };
+        c.on_ack(&mut w, &acked(50_000, 1, 1_000_000));
+        c.on_loss(&mut w, 50_000);
+        c.on_timeout(&mut w, 50_000, true);
+        c.on_recovered(&mut w);
+        assert_eq!((w.cwnd, w.ssthresh), (50_000, u32::MAX));
+        assert!(c.rules_recovery());
     }
 }

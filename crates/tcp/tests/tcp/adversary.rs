@@ -155,7 +155,7 @@ impl Subject {
 
     fn deliver(&mut self, header: &TcpHeader, options: &TcpOptions, len: u32) {
         let before = (self.conn.acknowledged(), self.conn.rcv_nxt(), self.conn.state());
-        let out = self.conn.on_segment(self.now, &Segment { header, options, payload_len: len });
+        let out = self.conn.on_segment(self.now, &Segment::new(header, options, len));
         let used = u64::from(out.skip) + u64::from(out.deliver);
         assert!(used <= u64::from(len), "{out:?}");
         if let Some(store) = out.store {
@@ -319,7 +319,7 @@ fn subject(config: Config, passive: bool, syn: &Wild) -> Subject {
             timestamps: syn.stamp.map(|_| Timestamps::default()),
             ..TcpOptions::default()
         };
-        let segment = Segment { header: &header, options: &options, payload_len: syn.len };
+        let segment = Segment::new(&header, &options, syn.len);
         Connection::accept(config, now, iss, 7, &segment)
     } else {
         Connection::connect(config, now, iss, 7)

@@ -101,7 +101,7 @@ fn abort_has_nobody_to_tell_before_the_peer_answers_and_after_the_end() {
 
 fn stray(flags: TcpFlags, seq: u32, ack: u32, payload_len: u32) -> Option<bypath_tcp::TxSegment> {
     let header = TcpHeader { seq: SeqNum(seq), ack: SeqNum(ack), flags, ..TcpHeader::default() };
-    reset_for(&Segment { header: &header, options: &TcpOptions::default(), payload_len })
+    reset_for(&Segment::new(&header, &TcpOptions::default(), payload_len))
 }
 
 #[test]

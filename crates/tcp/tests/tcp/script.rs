@@ -162,7 +162,7 @@ impl Script {
     /// In SYN-RECEIVED by the peer's `syn`; the SYN-ACK has not been asked for.
     pub(crate) fn accepting(config: Config, syn: Seg) -> Self {
         let header = header(&syn, 60_000);
-        let segment = Segment { header: &header, options: &syn.options, payload_len: syn.len };
+        let segment = Segment::new(&header, &syn.options, syn.len);
         Self::with(Connection::accept(config, EPOCH, OURS - 1, 0, &segment))
     }
 
@@ -204,7 +204,7 @@ impl Script {
             };
         }
         let header = header(&seg, self.window);
-        let segment = Segment { header: &header, options: &seg.options, payload_len: seg.len };
+        let segment = Segment::new(&header, &seg.options, seg.len);
         let out = self.conn.on_segment(self.now, &segment);
         self.note(out.events);
         out

@@ -203,7 +203,7 @@ impl Host {
     pub(crate) fn receive(&mut self, now: Instant, packet: Packet) -> Option<Packet> {
         self.watch_incoming(&packet);
         let len = packet.payload.len() as u32;
-        let segment = Segment { header: &packet.header, options: &packet.options, payload_len: len };
+        let segment = Segment::new(&packet.header, &packet.options, len);
         let Some(conn) = &mut self.conn else {
             let (isn, ts) = self.listen_with;
             if packet.has(TcpFlags::SYN) && !packet.has(TcpFlags::ACK) && !packet.has(TcpFlags::RST) {

@@ -1,0 +1,92 @@
+//! What an acknowledgement tells congestion control, gathered from the scoreboard, the round-trip estimator and
+//! the counters of deliveries.
+
+use crate::congestion::{Ack, Phase};
+use crate::connection::{Bits, Connection};
+use crate::scoreboard::Progress;
+use crate::time::Instant;
+
+/// The counters before an acknowledgement is dealt with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BeforeAck {
+    flight: u32,
+    delivered: u64,
+    lost: u32,
+    phase: Phase,
+}
+
+impl Connection {
+    #[inline(always)]
+    pub(crate) fn before_ack(&self) -> BeforeAck {
+        let board = &self.cold.scoreboard;
+        BeforeAck {
+            flight: board.in_flight(),
+            delivered: board.delivery.delivered(),
+            lost: board.delivery.lost(),
+            phase: self.phase(),
+        }
+    }
+
+    #[inline(always)]
+    fn phase(&self) -> Phase {
+        match self.hot.bits {
+            bits if bits.has(Bits::RECOVERY) => Phase::Recovery,
+            bits if bits.has(Bits::LOSS) => Phase::Loss,
+            _ => Phase::Open,
+        }
+    }
+
+    /// After all else has been done with an acknowledgement: the window follows.
+    #[inline(always)]
+    pub(crate) fn tell_congestion(
+        &mut self,
+        now: Instant,
+        acked: u32,
+        before: &BeforeAck,
+        progress: &Progress,
+    ) {
+        let board = &mut self.cold.scoreboard;
+        let delivered = (board.delivery.delivered() - before.delivered) as u32;
+        let lost = board.delivery.lost().wrapping_sub(before.lost);
+        if delivered == 0 && lost == 0 {
+            return;
+        }
+        let newest = progress.delivered.as_ref();
+        let round_start = newest.is_some_and(|d| board.delivery.on_ack(now, d.sent_at, &d.delivery));
+        let min_rtt_ns = self.cold.rtt.min_ns().unwrap_or(0);
+        let (rate, loss) = if self.cold.congestion.wants_rate() {
+            let rate = newest.map(|d| board.delivery.sample(d.sent_at, &d.delivery, d.len, min_rtt_ns));
+            (rate, board.delivery.take_remarkable_loss())
+        } else {
+            (None, None)
+        };
+        let flight = board.in_flight();
+        let flight_before = before.flight.max(acked);
+        let w = &mut self.hot.window;
+        let in_use =
+            if w.in_slow_start() { flight_before.saturating_mul(2) } else { flight_before + 4 * w.mss };
+        let limited = in_use >= w.cwnd;
+        // The acknowledgement that ends fast recovery belongs to it: what it covers has left long ago.
+        let phase = match before.phase {
+            Phase::Recovery => Phase::Recovery,
+            _ => self.phase(),
+        };
+        let ack = Ack {
+            now,
+            acked,
+            delivered,
+            lost,
+            flight_before,
+            flight,
+            rtt_ns: progress.rtt_sent_at.map(|at| now.nanos_since(at)),
+            srtt_ns: self.cold.rtt.srtt_ns().unwrap_or(0),
+            min_rtt_ns,
+            rate,
+            loss,
+            round_start,
+            limited,
+            phase,
+        };
+        self.cold.congestion.on_ack(&mut self.hot.window, &ack);
+    }
+}
