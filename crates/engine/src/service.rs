@@ -72,7 +72,6 @@ pub(crate) struct About {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) now: Instant,
-    pub(crate) receive_buffer: u32,
 }
 
 impl About {
@@ -154,7 +153,8 @@ impl ServiceConnection<'_> {
     /// says otherwise. Without it a peer that sends faster than its data is used is never held back.
     pub fn set_unread(&mut self, bytes: usize) {
         *self.unread = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.conn.set_receive_space(self.about.receive_buffer.saturating_sub(*self.unread));
+        self.conn.on_read(self.about.now, *self.unread);
+        self.conn.set_receive_space(self.conn.receive_buffer().saturating_sub(*self.unread));
     }
 
     /// No more will be sent.

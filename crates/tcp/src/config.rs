@@ -26,6 +26,15 @@ pub struct Config {
     pub mss: u16,
     /// Most the receive buffer will ever hold; decides the window scale offered (RFC 7323 section 2).
     pub receive_buffer: u32,
+    /// What the receive buffer holds when the connection opens, if that is less than
+    /// [`receive_buffer`](Self::receive_buffer).
+    pub initial_receive_buffer: u32,
+    /// Let the receive buffer grow with what the application takes in a round trip; else it has its full size
+    /// from the start.
+    pub tune_receive_buffer: bool,
+    /// Let what an application may write ahead grow with the congestion window; else it is the whole send
+    /// buffer from the start.
+    pub tune_send_buffer: bool,
     /// Initial congestion window in segments (RFC 6928: 10).
     pub initial_window_segments: u32,
     /// Offer timestamps (RFC 7323).
@@ -40,6 +49,11 @@ pub struct Config {
     pub delayed_ack: Duration,
     /// Acknowledge this many first segments at once, so that the peer's slow start is not held back.
     pub quick_acks: u8,
+    /// Acknowledge at once when this many full segments have come (RFC 9293 SHLD-19: 2); 1: every one.
+    pub ack_every: u8,
+    /// PSH on the last segment of each write, and once in half a window of a long one, as Linux does; else only
+    /// on the last of all that is to be sent (RFC 9293 MUST-61).
+    pub push_each_write: bool,
     /// Lower bound of the retransmission timeout. RFC 6298 says 1 s and lets hosts do with less; 200 ms is
     /// what Linux does.
     pub min_rto: Duration,
@@ -70,6 +84,9 @@ impl Default for Config {
             fixed_window: 1 << 20,
             mss: 1460,
             receive_buffer: 1 << 20,
+            initial_receive_buffer: 1 << 17,
+            tune_receive_buffer: true,
+            tune_send_buffer: true,
             initial_window_segments: 10,
             timestamps: true,
             sack: true,
@@ -77,6 +94,8 @@ impl Default for Config {
             nodelay: false,
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
+            ack_every: 2,
+            push_each_write: true,
             min_rto: Duration::from_millis(200),
             initial_rto: Duration::from_secs(1),
             max_rto: Duration::from_secs(120),

@@ -5,8 +5,11 @@ use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::SackBlock;
 
 use crate::assembler::Assembler;
+use crate::autotune::ReceiveTuner;
 use crate::config::Config;
 use crate::congestion::{Congestion, Window};
+use crate::push::Push;
+use crate::receive::PeerSegment;
 use crate::recovery::Rack;
 use crate::rtt::RttEstimator;
 use crate::scoreboard::Scoreboard;
@@ -102,8 +105,6 @@ pub(crate) struct Hot {
     pub(crate) ts_offset: u32,
     pub(crate) bits: Bits,
     pub(crate) state: State,
-    /// Segments with data since the last acknowledgement sent.
-    pub(crate) unacked_segments: u8,
     pub(crate) snd_scale: u8,
     pub(crate) rcv_scale: u8,
     pub(crate) ack_at: Instant,
@@ -169,6 +170,9 @@ pub(crate) struct Cold {
     /// Range last received twice, to report once (RFC 2883).
     pub(crate) dsack: Option<SackBlock>,
     pub(crate) stats: ConnectionStats,
+    pub(crate) peer_segment: PeerSegment,
+    pub(crate) tuner: ReceiveTuner,
+    pub(crate) push: Push,
 }
 
 /// One TCP connection.
@@ -261,10 +265,11 @@ impl Connection {
     }
 
     /// The application's stream now ends at `total` bytes; less than before is ignored, as is anything
-    /// after [`Connection::close`].
+    /// after [`Connection::close`]. Each call that adds something is one write: its last segment carries PSH.
     pub fn set_queued(&mut self, total: u64) {
-        if !self.hot.bits.has(Bits::FIN_QUEUED) {
-            self.hot.queued = self.hot.queued.max(total);
+        if total > self.hot.queued && !self.hot.bits.has(Bits::FIN_QUEUED) {
+            self.hot.queued = total;
+            self.note_write(total);
         }
     }
 
@@ -366,7 +371,6 @@ impl Connection {
         self.hot.ack_at = Instant::NEVER;
         self.hot.rtx_at = Instant::NEVER;
         self.hot.aux_at = Instant::NEVER;
-        self.hot.unacked_segments = 0;
         self.hot.extra_acks = 0;
         self.hot.bits.clear(Bits::ACK_NOW.or(Bits::SEND_SYN).or(Bits::PROBE).or(Bits::FORCE).or(Bits::HOLES));
     }

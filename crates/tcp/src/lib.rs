@@ -13,6 +13,7 @@
 
 mod acks;
 mod assembler;
+mod autotune;
 mod config;
 mod congestion;
 mod congestion_feed;
@@ -23,6 +24,7 @@ mod input;
 mod isn;
 mod open;
 mod output;
+mod push;
 mod receive;
 mod recovery;
 mod reset;

@@ -4,9 +4,12 @@ use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::TcpOptions;
 
 use crate::assembler::Assembler;
+use crate::autotune::ReceiveTuner;
 use crate::config::Config;
 use crate::congestion::{Congestion, Window};
 use crate::connection::{Bits, Cold, Connection, Hot};
+use crate::push::Push;
+use crate::receive::PeerSegment;
 use crate::recovery::Rack;
 use crate::rtt::RttEstimator;
 use crate::scoreboard::Scoreboard;
@@ -42,10 +45,12 @@ impl Connection {
         }
         let rtt = RttEstimator::new(&config);
         let lifetime_at = now + config.connect_timeout;
+        let tuner = ReceiveTuner::new(&config);
+        let peer_segment = PeerSegment::new(&config);
         let hot = Hot {
             rcv_nxt: SeqNum(0),
             rcv_edge: SeqNum(0),
-            rcv_space: config.receive_buffer,
+            rcv_space: tuner.buffer,
             snd_una: iss,
             snd_nxt: iss,
             snd_wnd: 0,
@@ -55,7 +60,6 @@ impl Connection {
             ts_offset,
             bits,
             state,
-            unacked_segments: 0,
             snd_scale: 0,
             rcv_scale: 0,
             quick_acks: config.quick_acks,
@@ -95,6 +99,9 @@ impl Connection {
             fin_ahead: None,
             dsack: None,
             stats: ConnectionStats::default(),
+            peer_segment,
+            tuner,
+            push: Push::default(),
             config,
         });
         Self { hot, cold }
@@ -179,6 +186,7 @@ impl Connection {
         }
         self.hot.rto_ns = self.cold.rtt.rto_ns();
         self.cold.stalled_since = now;
+        self.cold.tuner.start(now, self.hot.rcv_nxt);
         self.start_keep_alive(now);
     }
 }

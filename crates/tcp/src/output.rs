@@ -193,7 +193,7 @@ impl Connection {
     fn data_segment(&mut self, now: Instant, start: SeqNum, len: u32, fin: bool, again: bool) -> TxSegment {
         let offset = self.hot.acknowledged + start.offset_from(self.hot.snd_una).max(0) as u64;
         let mut flags = TcpFlags::ACK;
-        if len > 0 && offset + u64::from(len) == self.hot.queued {
+        if len > 0 && self.is_pushed(offset + u64::from(len), again) {
             flags |= TcpFlags::PSH;
         }
         if fin {
@@ -216,7 +216,6 @@ impl Connection {
         }
         let window = self.window_field(false);
         self.hot.last_ack_sent = self.hot.rcv_nxt;
-        self.hot.unacked_segments = 0;
         self.hot.ack_at = Instant::NEVER;
         self.hot.bits.clear(Bits::ACK_NOW);
         self.cold.stats.segs_out += 1;

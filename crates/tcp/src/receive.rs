@@ -4,26 +4,78 @@
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::TcpFlags;
 
+use crate::config::Config;
 use crate::connection::{Bits, CloseReason, Connection};
 use crate::segment::{Events, Received, Segment, Store};
 use crate::state::State;
 use crate::stats::DropCause;
 use crate::time::Instant;
 
+/// Segments smaller than this are not taken for the best that the peer can do.
+const LEAST_FULL_SEGMENT: u16 = 88;
+
+/// Assumed of a peer that has not sent a full one yet.
+const USUAL_FULL_SEGMENT: u16 = 536;
+
+/// Sizes of the peer's segments, payload only.
+#[derive(Debug)]
+pub(crate) struct PeerSegment {
+    /// Of a full one, as far as is known.
+    full: u16,
+    /// Of the last that was not full.
+    last: u16,
+    /// More bytes than this are worth an acknowledgement at once.
+    ack_after: u16,
+}
+
+impl PeerSegment {
+    pub(crate) fn new(config: &Config) -> Self {
+        let half = u16::try_from(config.receive_buffer / 2).unwrap_or(u16::MAX);
+        let full = USUAL_FULL_SEGMENT.min(config.mss).min(half);
+        let mut sizes = Self { full: 0, last: 0, ack_after: 0 };
+        sizes.set_full(full.max(LEAST_FULL_SEGMENT), config);
+        sizes
+    }
+
+    fn set_full(&mut self, full: u16, config: &Config) {
+        self.full = full;
+        self.ack_after = full.saturating_mul(u16::from(config.ack_every.max(1) - 1));
+    }
+}
+
 impl Connection {
     /// Schedules the acknowledgement of in-order data: at once for the first segments and for every second
-    /// one, delayed otherwise (RFC 9293 section 3.8.6.3, RFC 5681 section 4.2).
+    /// full one, delayed otherwise (RFC 9293 section 3.8.6.3, RFC 5681 section 4.2).
     pub(crate) fn note_data(&mut self, now: Instant, segment: &Segment<'_>) {
+        if segment.payload_len != u32::from(self.cold.peer_segment.full) {
+            self.measure_segment(segment);
+        }
+        if self.hot.rcv_nxt.at_or_after(self.cold.tuner.sample_after) {
+            self.measure_receiver_rtt(now, segment);
+        }
         let hot = &mut self.hot;
-        hot.unacked_segments = hot.unacked_segments.saturating_add(1);
+        let unacknowledged = hot.rcv_nxt.offset_from(hot.last_ack_sent);
         if hot.quick_acks > 0 {
             hot.quick_acks -= 1;
             hot.bits.set(Bits::ACK_NOW);
-        } else if hot.unacked_segments >= 2 && segment.payload_len > 0 {
+        } else if unacknowledged > i32::from(self.cold.peer_segment.ack_after) {
             hot.bits.set(Bits::ACK_NOW);
         } else if hot.ack_at == Instant::NEVER {
             hot.ack_at = now + self.cold.config.delayed_ack;
         }
+    }
+
+    /// What a full segment of the peer is: the largest seen, and less again once two in a row that do not end
+    /// a write are of one smaller size (the path may have become narrower).
+    #[inline(never)]
+    fn measure_segment(&mut self, segment: &Segment<'_>) {
+        let len = u16::try_from(segment.payload_len).unwrap_or(u16::MAX);
+        let sizes = &mut self.cold.peer_segment;
+        let pushed = segment.header.flags.contains(TcpFlags::PSH);
+        if len > sizes.full || (len == sizes.last && !pushed && len >= LEAST_FULL_SEGMENT) {
+            sizes.set_full(len, &self.cold.config);
+        }
+        sizes.last = len;
     }
 
     /// Seventh and eighth checks: the payload and FIN.

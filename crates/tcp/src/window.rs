@@ -5,15 +5,15 @@ use crate::state::State;
 
 impl Connection {
     /// The receive buffer has room for `bytes` from the next expected byte on. Schedules a window update
-    /// if the peer would otherwise wait for one.
+    /// if the peer would otherwise wait for one. No more than [`Connection::receive_buffer`] is used of it.
     pub fn set_receive_space(&mut self, bytes: u32) {
-        self.hot.rcv_space = bytes;
-        if !self.hot.state.may_receive() {
+        let buffer = self.cold.tuner.buffer;
+        self.hot.rcv_space = bytes.min(buffer);
+        if !self.hot.state.may_receive() || self.copies_are_counted() {
             return;
         }
         let open = self.advertised();
         let gain = self.space_to_offer().saturating_sub(open);
-        let buffer = self.cold.config.receive_buffer;
         let mss = self.hot.window.mss;
         // While data flows its acknowledgements carry the window. A segment of its own is for a peer that
         // has been, or soon will be, stopped by the window.
@@ -21,6 +21,12 @@ impl Connection {
         if stopped || gain >= buffer / 2 {
             self.hot.bits.set(Bits::ACK_NOW);
         }
+    }
+
+    /// A peer without SACK finds a hole by acknowledgements that are the same, window and all (RFC 5681 section 2):
+    /// while there is one, the edge stays where it is.
+    fn copies_are_counted(&self) -> bool {
+        self.hot.bits.has(Bits::HOLES) && !self.hot.bits.has(Bits::SACK)
     }
 
     /// What of the advertised window is left.
@@ -48,9 +54,9 @@ impl Connection {
         }
         let open = self.advertised();
         let offer = self.space_to_offer();
-        let worth = self.hot.window.mss.min(self.cold.config.receive_buffer / 2);
+        let worth = self.hot.window.mss.min(self.cold.tuner.buffer / 2);
         let shift = self.hot.rcv_scale;
-        if offer > open && offer - open >= worth {
+        if offer > open && offer - open >= worth && !self.copies_are_counted() {
             self.hot.rcv_edge = self.hot.rcv_nxt + offer;
             return u16::try_from(offer >> shift).unwrap_or(u16::MAX);
         }

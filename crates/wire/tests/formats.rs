@@ -225,3 +225,36 @@ fn neighbor_discovery_refuses_what_rfc_4861_says_to_discard() {
     assert_eq!(with(25, 2), Some(WireError::Truncated), "option beyond the message");
     assert_eq!(with(0, 137), Some(WireError::BadValue), "redirect");
 }
+
+/// Every choice of the four options that a SYN may carry, byte by byte as Linux has it.
+#[test]
+fn every_subset_of_the_options_of_a_syn_lies_where_linux_puts_it() {
+    for choice in 0..16u8 {
+        let [mss, sack, stamps, scale] = [1, 2, 4, 8].map(|bit| choice & bit != 0);
+        let options = TcpOptions {
+            mss: mss.then_some(1460),
+            sack_permitted: sack,
+            timestamps: stamps.then_some(Timestamps { value: 0x01020304, echo: 0x05060708 }),
+            window_scale: scale.then_some(7),
+            ..TcpOptions::default()
+        };
+        let mut expected: Vec<u8> = Vec::new();
+        if mss {
+            expected.extend([2, 4, 0x05, 0xb4]);
+        }
+        match (sack, stamps) {
+            (true, true) => expected.extend([4, 2]),
+            (true, false) => expected.extend([1, 1, 4, 2]),
+            (false, true) => expected.extend([1, 1]),
+            (false, false) => {}
+        }
+        if stamps {
+            expected.extend([8, 10, 1, 2, 3, 4, 5, 6, 7, 8]);
+        }
+        if scale {
+            expected.extend([1, 3, 3, 7]);
+        }
+        assert_eq!(encoded(&options), expected, "choice {choice:04b}");
+        assert_eq!(TcpOptions::parse(&expected), Ok(options));
+    }
+}

@@ -20,14 +20,13 @@ impl Stack {
         if received.deliver == 0 && received.store.is_none() {
             return;
         }
-        let receive_buffer = self.config.tcp.receive_buffer;
         let id = self.flows.id_at(index);
         let (Some(flow), Some(id)) = (self.flows.at_mut(index), id) else { return };
         let pieces = match &received.store {
             Some(store) => packet.range(payload + store.skip as usize, store.len as usize),
             None => packet.range(payload + received.skip as usize, received.deliver as usize),
         };
-        let about = About { id, local: flow.local(), remote: flow.remote(), now, receive_buffer };
+        let about = About { id, local: flow.local(), remote: flow.remote(), now };
         match &mut flow.app {
             App::Pending(_) => {}
             App::Socket(end) => {
@@ -73,7 +72,8 @@ impl Stack {
                 {
                     self.spare_rings.push(ring);
                 }
-                flow.conn.set_receive_space(receive_buffer.saturating_sub(end.unread));
+                flow.conn.on_read(now, end.unread);
+                flow.conn.set_receive_space(flow.conn.receive_buffer().saturating_sub(end.unread));
                 if abort {
                     self.abort_flow(now, index);
                 }

@@ -70,7 +70,6 @@ impl Stack {
 
     /// A passive connection gets its socket; sockets and services learn that they are connected.
     pub(super) fn established<E: Egress>(&mut self, now: Instant, index: u32, egress: &mut E) {
-        let receive_buffer = self.config.tcp.receive_buffer;
         let Some(id) = self.flows.id_at(index) else { return };
         let Some(flow) = self.flows.at_mut(index) else { return };
         let (local, remote) = (flow.local(), flow.remote());
@@ -98,7 +97,7 @@ impl Stack {
             App::Socket(end) => end.shared.set_connected(),
             App::Service(end) => {
                 let mut abort = false;
-                let about = About { id, local, remote, now, receive_buffer };
+                let about = About { id, local, remote, now };
                 let mut connection =
                     about.connection(&mut flow.conn, &mut end.queue, &mut end.unread, &mut abort);
                 self.service.on_open(&mut connection);

@@ -123,7 +123,6 @@ impl Stack {
         if events.is_empty() {
             return;
         }
-        let receive_buffer = self.config.tcp.receive_buffer;
         let Some(id) = self.flows.id_at(index) else { return };
         let Some(flow) = self.flows.at_mut(index) else { return };
         let acknowledged = flow.conn.acknowledged();
@@ -145,7 +144,7 @@ impl Stack {
                 if events.contains(Events::ACKNOWLEDGED) {
                     end.queue.release(acknowledged);
                 }
-                let about = About { id, local, remote, now, receive_buffer };
+                let about = About { id, local, remote, now };
                 let mut connection =
                     about.connection(&mut flow.conn, &mut end.queue, &mut end.unread, &mut abort);
                 if events.contains(Events::ACKNOWLEDGED) {

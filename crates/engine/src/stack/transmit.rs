@@ -60,7 +60,10 @@ impl Stack {
         flow.dirty = false;
         if let App::Socket(end) = &mut flow.app {
             flow.conn.set_queued(end.outgoing.head() + end.outgoing.len() as u64);
-            flow.conn.set_receive_space(u32::try_from(end.incoming.free()).unwrap_or(u32::MAX));
+            let free = end.incoming.free();
+            let unread = u32::try_from(end.incoming.capacity() - free).unwrap_or(u32::MAX);
+            flow.conn.on_read(now, unread);
+            flow.conn.set_receive_space(flow.conn.receive_buffer().saturating_sub(unread));
         }
         let mut more = false;
         if flow.link == Link::Ready {

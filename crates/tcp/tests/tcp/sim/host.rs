@@ -189,6 +189,8 @@ impl Host {
         self.read += amount;
         self.read_at = now + pause;
         let space = self.space();
+        let unread = (self.received - self.read) as u32;
+        self.conn.as_mut().expect("opened").on_read(now, unread);
         self.conn.as_mut().expect("opened").set_receive_space(space);
         if self.wants_to_close() {
             self.write_at = now;
