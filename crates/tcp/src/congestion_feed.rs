@@ -11,7 +11,6 @@ use crate::time::Instant;
 pub(crate) struct BeforeAck {
     flight: u32,
     delivered: u64,
-    lost: u32,
     phase: Phase,
 }
 
@@ -22,7 +21,6 @@ impl Connection {
         BeforeAck {
             flight: board.in_flight(),
             delivered: board.delivery.delivered(),
-            lost: board.delivery.lost(),
             phase: self.phase(),
         }
     }
@@ -47,7 +45,7 @@ impl Connection {
     ) {
         let board = &mut self.cold.scoreboard;
         let delivered = (board.delivery.delivered() - before.delivered) as u32;
-        let lost = board.delivery.lost().wrapping_sub(before.lost);
+        let lost = board.delivery.take_lost();
         if delivered == 0 && lost == 0 {
             return;
         }
@@ -62,10 +60,7 @@ impl Connection {
         };
         let flight = board.in_flight();
         let flight_before = before.flight.max(acked);
-        let w = &mut self.hot.window;
-        let in_use =
-            if w.in_slow_start() { flight_before.saturating_mul(2) } else { flight_before + 4 * w.mss };
-        let limited = in_use >= w.cwnd;
+        let limited = self.cold.usage.is_limited(&self.hot.window);
         // The acknowledgement that ends fast recovery belongs to it: what it covers has left long ago.
         let phase = match before.phase {
             Phase::Recovery => Phase::Recovery,

@@ -80,8 +80,9 @@ pub(crate) struct DeliveryRate {
     first_sent_at: Instant,
     /// While the last application-limited bytes are not delivered: where they end, as a count of `delivered`.
     app_limited_until: u64,
-    /// Bytes marked lost, modulo 2^32.
+    /// Bytes marked lost, modulo 2^32, and how many of them have been told of.
     lost: u32,
+    lost_told: u32,
     /// A round trip is over when something is delivered that was sent after so many bytes had been.
     round_end: u64,
     /// The first loss since the last acknowledgement that exceeds the threshold, in proportion to what was in
@@ -95,9 +96,11 @@ impl DeliveryRate {
         self.delivered
     }
 
-    /// Bytes marked lost so far, modulo 2^32.
-    pub(crate) fn lost(&self) -> u32 {
-        self.lost
+    /// Bytes marked lost since this was last asked.
+    pub(crate) fn take_lost(&mut self) -> u32 {
+        let newly = self.lost.wrapping_sub(self.lost_told);
+        self.lost_told = self.lost;
+        newly
     }
 
     /// The counters, for something that goes out at `now` while `in_flight` bytes are under way.

@@ -11,12 +11,13 @@
 //! | [`Congestion::on_timeout`] | the retransmission timer ran out |
 //! | [`Congestion::on_recovered`] | all that was outstanding when recovery began has arrived |
 //! | [`Congestion::on_undo`] | there was no loss: everything is as before `on_loss` or `on_timeout` |
-//! | [`Congestion::on_idle`] | the application pauses: time on a curve stands still |
+//! | [`Congestion::on_idle`] | the application sends again after a pause, in which time stood still |
 //!
 //! In fast recovery proportional rate reduction sets `cwnd`, towards `ssthresh`, unless
 //! [`Congestion::rules_recovery`] says that the algorithm does so itself.
 
 mod cubic;
+mod hystart;
 mod newreno;
 
 use crate::config::{Config, CongestionControl};
@@ -145,9 +146,9 @@ impl Congestion {
     #[inline]
     pub(crate) fn on_ack(&mut self, w: &mut Window, ack: &Ack) {
         match &mut self.algorithm {
-            Algorithm::Cubic(c) if ack.grows() => c.on_ack(w, ack),
+            Algorithm::Cubic(c) => c.on_ack(w, ack),
             Algorithm::NewReno(c) if ack.grows() => c.on_ack(w, ack),
-            Algorithm::Cubic(_) | Algorithm::NewReno(_) | Algorithm::Fixed(_) => {}
+            Algorithm::NewReno(_) | Algorithm::Fixed(_) => {}
         }
     }
 
@@ -162,10 +163,10 @@ impl Congestion {
         matches!(self.algorithm, Algorithm::Fixed(_))
     }
 
-    /// The application has had nothing to send for a while.
-    pub(crate) fn on_idle(&mut self) {
+    /// The application sends again at `now` after nothing was under way.
+    pub(crate) fn on_idle(&mut self, now: Instant) {
         if let Algorithm::Cubic(c) = &mut self.algorithm {
-            c.on_idle();
+            c.on_idle(now);
         }
     }
 
