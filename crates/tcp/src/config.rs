@@ -37,6 +37,9 @@ pub struct Config {
     pub tune_send_buffer: bool,
     /// Initial congestion window in segments (RFC 6928: 10).
     pub initial_window_segments: u32,
+    /// Give up, after a pause, a congestion window that nothing has confirmed since (RFC 5681 section 4.1), and
+    /// bit by bit the part of it that the application does not fill (RFC 7661).
+    pub slow_start_after_idle: bool,
     /// Offer timestamps (RFC 7323).
     pub timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018).
@@ -88,6 +91,7 @@ impl Default for Config {
             tune_receive_buffer: true,
             tune_send_buffer: true,
             initial_window_segments: 10,
+            slow_start_after_idle: true,
             timestamps: true,
             sack: true,
             window_scaling: true,

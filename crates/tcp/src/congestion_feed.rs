@@ -18,11 +18,7 @@ impl Connection {
     #[inline(always)]
     pub(crate) fn before_ack(&self) -> BeforeAck {
         let board = &self.cold.scoreboard;
-        BeforeAck {
-            flight: board.in_flight(),
-            delivered: board.delivery.delivered(),
-            phase: self.phase(),
-        }
+        BeforeAck { flight: board.in_flight(), delivered: board.delivery.delivered(), phase: self.phase() }
     }
 
     #[inline(always)]

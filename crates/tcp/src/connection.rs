@@ -6,7 +6,7 @@ use bypath_wire::tcp::SackBlock;
 
 use crate::assembler::Assembler;
 use crate::autotune::ReceiveTuner;
-use crate::config::Config;
+use crate::config::{Config, CongestionControl};
 use crate::congestion::{Congestion, Window};
 use crate::push::Push;
 use crate::receive::PeerSegment;
@@ -16,6 +16,7 @@ use crate::scoreboard::Scoreboard;
 use crate::state::State;
 use crate::stats::ConnectionStats;
 use crate::time::Instant;
+use crate::validation::Usage;
 
 /// Why a connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +140,7 @@ pub(crate) struct Cold {
     pub(crate) config: Config,
     pub(crate) iss: SeqNum,
     pub(crate) congestion: Congestion,
+    pub(crate) usage: Usage,
     pub(crate) rtt: RttEstimator,
     pub(crate) scoreboard: Scoreboard,
     pub(crate) assembler: Assembler,
@@ -216,6 +218,12 @@ impl Connection {
     /// Round-trip time variation in nanoseconds (RFC 6298).
     pub fn rttvar_ns(&self) -> u64 {
         self.cold.rtt.rttvar_ns()
+    }
+
+    /// The congestion control in use. Results of a connection without any ([`CongestionControl::None`]) must say
+    /// so.
+    pub fn congestion_control(&self) -> CongestionControl {
+        self.cold.config.congestion
     }
 
     /// Congestion window, bytes.

@@ -35,6 +35,7 @@ mod state;
 mod stats;
 mod time;
 mod timers;
+mod validation;
 mod window;
 
 pub use config::{Config, CongestionControl};

@@ -17,6 +17,7 @@ use crate::segment::Segment;
 use crate::state::State;
 use crate::stats::ConnectionStats;
 use crate::time::Instant;
+use crate::validation::Usage;
 
 /// MSS of a peer that does not say (RFC 9293 MUST-15).
 const DEFAULT_MSS: u16 = 536;
@@ -79,6 +80,7 @@ impl Connection {
         let cold = Box::new(Cold {
             iss,
             congestion: Congestion::new(&config),
+            usage: Usage::new(iss, now),
             rtt,
             scoreboard: Scoreboard::default(),
             assembler: Assembler::default(),

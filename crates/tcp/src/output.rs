@@ -79,6 +79,7 @@ impl Connection {
         let mss = self.payload_limit();
         let (start, mut len) = self.cold.scoreboard.next_lost(mss)?;
         if self.pipe() + len > self.hot.window.cwnd && !self.hot.bits.has(Bits::FORCE) {
+            self.note_usage(now, true);
             return None;
         }
         self.hot.bits.clear(Bits::FORCE);
@@ -108,6 +109,7 @@ impl Connection {
         let unsent = self.hot.queued - self.hot.acknowledged - u64::from(sent);
         let fin_waiting = bits.has(Bits::FIN_QUEUED);
         if unsent == 0 && !fin_waiting {
+            self.note_nothing_to_send(now);
             return None;
         }
         let mss = self.payload_limit();
@@ -119,6 +121,7 @@ impl Connection {
         let fin = fin_waiting && last && len < usable;
         if len == 0 && !fin {
             self.enter_persist(now, sent);
+            self.note_usage(now, false);
             return None;
         }
         if sent == 0 {
@@ -126,6 +129,7 @@ impl Connection {
         }
         let pipe = self.pipe();
         if len > self.hot.window.cwnd.saturating_sub(pipe) && pipe > 0 {
+            self.note_usage(now, true);
             return None;
         }
         // RFC 9293 section 3.8.6.2.1: a full segment; or all there is, and nothing outstanding or Nagle off;
@@ -163,15 +167,6 @@ impl Connection {
     fn pipe(&self) -> u32 {
         let left = u32::from(self.hot.dup_acks) * self.hot.window.mss;
         self.cold.scoreboard.in_flight().saturating_sub(left)
-    }
-
-    /// After a pause longer than the retransmission timeout the window says nothing about the path any more
-    /// (RFC 5681 section 4.1).
-    fn restart_after_idle(&mut self, now: Instant) {
-        if now.nanos_since(self.cold.stalled_since) > self.hot.rto_ns {
-            self.hot.window.cwnd = self.hot.window.cwnd.min(self.initial_window());
-            self.cold.congestion.on_idle();
-        }
     }
 
     /// Bytes of payload that fit beside the options this segment will carry (RFC 6691).

@@ -59,6 +59,19 @@ impl Connection {
         }
     }
 
+    /// The application has given nothing more. If the window has room, rates measured from here on are the
+    /// application's.
+    pub(crate) fn note_nothing_to_send(&mut self, now: Instant) {
+        let board = &mut self.cold.scoreboard;
+        let in_flight = board.in_flight();
+        if in_flight < self.hot.window.cwnd && board.lost_bytes() == 0 {
+            board.delivery.on_app_limited(in_flight);
+        }
+        if board.lost_bytes() == 0 {
+            self.note_usage(now, false);
+        }
+    }
+
     /// The application does not fill the window.
     #[cold]
     fn give_up_unused(&mut self, now: Instant) {

@@ -8,6 +8,7 @@ mod acks;
 mod adversary;
 mod close;
 mod closes;
+mod congestion;
 mod defaults;
 mod handshake;
 mod keepalive;
