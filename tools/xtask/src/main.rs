@@ -2,6 +2,7 @@
 //! it, because installing those is one of the things it does.
 
 mod demo;
+mod fuzz;
 mod ledger;
 mod setup;
 mod shell;
@@ -16,6 +17,7 @@ usage: cargo xtask COMMAND
   test           format, lints, documentation, then every test; namespace tests need root
   demo           build the release and fetch files from real servers in a lab
   ledger         make docs/compliance.md of its tables and check both; --check writes nothing
+  fuzz           the fuzz targets, some minutes each; --help tells more
   lab ARGS…      the built `bypath lab`: up, down, exec, status
 ";
 
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
         "demo" => demo::run(),
         "ledger" => ledger::run(&rest),
         "lab" => demo::lab(&rest),
+        "fuzz" => fuzz::run(&rest),
+        fuzz::DEAF => fuzz::run_deaf(&rest),
         "-h" | "--help" | "help" => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
