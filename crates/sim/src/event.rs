@@ -3,18 +3,22 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+/// A packet on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Packet {
+    /// Which path it takes.
+    pub(crate) path: u32,
+    /// Links of the path that it has passed.
+    pub(crate) hops: u32,
+    /// From the link header, or the IP header, on.
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// Something that happens at a time.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A packet has passed `hops` links of its path, and arrives at the next one or at its host.
-    Packet {
-        /// Which path.
-        path: u32,
-        /// Links passed.
-        hops: u32,
-        /// From the link header, or the IP header, on.
-        bytes: Vec<u8>,
-    },
+    /// A packet arrives at the next link of its path, or at its host.
+    Packet(Packet),
     /// A host's timer.
     Host(u32),
     /// An application's pause is over.
@@ -58,19 +62,19 @@ pub(crate) struct Events {
 impl Events {
     pub(crate) fn push(&mut self, at: u64, event: Event) {
         self.order += 1;
-        self.packets += u64::from(matches!(event, Event::Packet { .. }));
+        self.packets += u64::from(matches!(event, Event::Packet(_)));
         self.heap.push(Entry { at, order: self.order, event });
     }
 
     pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
         let entry = self.heap.pop()?;
-        self.packets -= u64::from(matches!(entry.event, Event::Packet { .. }));
+        self.packets -= u64::from(matches!(entry.event, Event::Packet(_)));
         Some((entry.at, entry.event))
     }
 
     /// The next event, if it is a packet's, at that time.
     pub(crate) fn next_is_packet_at(&self, at: u64) -> bool {
-        self.heap.peek().is_some_and(|e| e.at == at && matches!(e.event, Event::Packet { .. }))
+        self.heap.peek().is_some_and(|e| e.at == at && matches!(e.event, Event::Packet(_)))
     }
 
     /// Packets that are in the queue.

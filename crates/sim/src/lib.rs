@@ -10,7 +10,7 @@
 //! that fails is printed with the command that repeats it, and leaves a [capture] in pcapng.
 //!
 //! ```
-//! use bypath_sim::{app::Script, link::LinkSpec, loss::Loss, world::{HostPlan, Plan, World}};
+//! use bypath_sim::{app::Script, link::LinkSpec, loss::Loss, plan::{HostPlan, Plan}, world::World};
 //!
 //! let lossy = LinkSpec { loss: Loss::Random(0.02), ..LinkSpec::default() };
 //! let hosts = [HostPlan::default(), HostPlan::default()];
@@ -22,12 +22,15 @@
 
 pub mod app;
 pub mod capture;
+mod checks;
 mod direction;
 mod event;
+mod host;
 pub mod invariants;
 pub mod link;
 pub mod loss;
 pub mod packet;
+pub mod plan;
 pub mod rng;
 pub mod runner;
 pub mod scenario;

@@ -4,8 +4,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::event::Packet;
 use crate::loss::{Loss, LossState};
-use crate::packet::{self, Medium};
+use crate::packet::{Medium, mark_congestion};
 use crate::rng::Rng;
 
 /// What may wait for a link's turn. More is dropped at the tail.
@@ -108,7 +109,7 @@ pub struct LinkStats {
 }
 
 struct Held {
-    bytes: Vec<u8>,
+    packet: Packet,
     overtakers: u32,
     latest: u64,
 }
@@ -132,7 +133,7 @@ pub(crate) struct Link {
 pub(crate) enum Fate {
     Passed,
     /// Does not fit `mtu`; the sender is to be told.
-    TooBig(Vec<u8>, u32),
+    TooBig(Packet, u32),
     /// Held back; the link must be asked again at this time.
     Held(u64),
 }
@@ -162,18 +163,20 @@ impl Link {
         self.spec.flaps.iter().any(|(from, to)| (nanos(*from)..nanos(*to)).contains(&now))
     }
 
-    /// Takes a packet; `arrive` gets times and packets of what comes out at the other end.
+    /// Takes a packet; `arrive` gets times and packets of what comes out at the other
+    /// end, one hop further.
     pub(crate) fn offer(
         &mut self,
         now: u64,
-        mut bytes: Vec<u8>,
-        arrive: &mut impl FnMut(u64, Vec<u8>),
+        mut packet: Packet,
+        arrive: &mut impl FnMut(u64, Packet),
     ) -> Fate {
-        let len = bytes.len();
+        packet.hops += 1;
+        let len = packet.bytes.len();
         self.stats.offered += 1;
         self.stats.offered_bytes += len as u64;
         // Address resolution has no checksum and few retries: it is left alone, as on most real wires.
-        let spared = self.medium.is_resolution(&bytes);
+        let spared = self.medium.is_resolution(&packet.bytes);
         if self.is_down(now) {
             self.stats.down += 1;
             return Fate::Passed;
@@ -181,26 +184,26 @@ impl Link {
         let mtu = self.mtu(now);
         if len - self.medium.header_len() > mtu as usize {
             self.stats.too_big += 1;
-            return if self.spec.tells_too_big { Fate::TooBig(bytes, mtu) } else { Fate::Passed };
+            return if self.spec.tells_too_big { Fate::TooBig(packet, mtu) } else { Fate::Passed };
         }
         if !spared && self.loss.loses(now, len, &mut self.rng) {
             self.stats.lost += 1;
             return Fate::Passed;
         }
-        if !self.enqueue(now, &mut bytes) {
+        if !self.enqueue(now, &mut packet.bytes) {
             self.stats.queue_full += 1;
             return Fate::Passed;
         }
         if !spared && self.rng.chance(self.spec.corrupt) {
             let at = self.rng.between(self.medium.header_len() as u64, len as u64 - 1) as usize;
-            bytes[at] ^= self.rng.between(1, 254) as u8;
+            packet.bytes[at] ^= self.rng.between(1, 254) as u8;
             self.stats.corrupted += 1;
         }
         if !spared && self.rng.chance(self.spec.reorder) {
             self.stats.reordered += 1;
             self.stats.held += 1;
             let latest = self.busy_until.max(now) + nanos(self.spec.delay) + nanos(self.spec.reorder_hold);
-            self.held.push(Held { bytes, overtakers: self.spec.reorder_depth.max(1), latest });
+            self.held.push(Held { packet, overtakers: self.spec.reorder_depth.max(1), latest });
             return Fate::Held(latest);
         }
         let jitter = match nanos(self.spec.jitter) {
@@ -213,10 +216,10 @@ impl Link {
             self.stats.duplicated += 1;
             self.stats.delivered += 1;
             let again = at + self.rng.between(0, 2_000_000);
-            arrive(again, bytes.clone());
+            arrive(again, packet.clone());
         }
         self.stats.delivered += 1;
-        arrive(at, bytes);
+        arrive(at, packet);
         self.overtake(at, arrive);
         Fate::Passed
     }
@@ -242,7 +245,7 @@ impl Link {
             return false;
         }
         if self.spec.mark_above.is_some_and(|limit| self.waiting_bytes > limit)
-            && packet::mark_congestion(self.medium, bytes)
+            && mark_congestion(self.medium, bytes)
         {
             self.stats.marked += 1;
         }
@@ -255,7 +258,7 @@ impl Link {
     }
 
     /// A packet has passed those that are held back.
-    fn overtake(&mut self, at: u64, arrive: &mut impl FnMut(u64, Vec<u8>)) {
+    fn overtake(&mut self, at: u64, arrive: &mut impl FnMut(u64, Packet)) {
         let mut i = 0;
         while let Some(held) = self.held.get_mut(i) {
             held.overtakers -= 1;
@@ -263,7 +266,7 @@ impl Link {
                 let held = self.held.remove(i);
                 self.stats.held -= 1;
                 self.stats.delivered += 1;
-                arrive(at + 1, held.bytes);
+                arrive(at + 1, held.packet);
             } else {
                 i += 1;
             }
@@ -271,14 +274,14 @@ impl Link {
     }
 
     /// Lets go of what has been held back long enough.
-    pub(crate) fn release(&mut self, now: u64, arrive: &mut impl FnMut(u64, Vec<u8>)) {
+    pub(crate) fn release(&mut self, now: u64, arrive: &mut impl FnMut(u64, Packet)) {
         let mut i = 0;
         while let Some(held) = self.held.get(i) {
             if held.latest <= now {
                 let held = self.held.remove(i);
                 self.stats.held -= 1;
                 self.stats.delivered += 1;
-                arrive(now, held.bytes);
+                arrive(now, held.packet);
             } else {
                 i += 1;
             }

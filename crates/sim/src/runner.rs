@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::capture::Capture;
 use crate::invariants::Violation;
+use crate::plan::Plan;
 use crate::scenario;
-use crate::world::{Plan, Summary, World};
+use crate::world::{Summary, World};
 
 /// A seed that does not hold.
 #[derive(Clone, Debug)]

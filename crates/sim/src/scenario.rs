@@ -10,8 +10,8 @@ use crate::app::{Script, Step};
 use crate::link::{LinkSpec, Queue};
 use crate::loss::Loss;
 use crate::packet::Medium;
+use crate::plan::{ConnectionPlan, HostPlan, Plan};
 use crate::rng::Rng;
-use crate::world::{ConnectionPlan, HostPlan, Plan};
 
 /// The network of a seed.
 pub fn from_seed(seed: u64) -> Plan {
@@ -28,12 +28,12 @@ pub fn from_seed(seed: u64) -> Plan {
     if rng.chance(0.15) && !plan.links.iter().any(|l| l.mtu < mtu || !l.mtu_changes.is_empty()) {
         plan.medium = Medium::Ethernet;
         // A link may be down for all three questions about the neighbour.
-        plan.may_fail = plan.links.iter().any(|l| !l.flaps.is_empty());
+        plan.rules.may_fail = plan.links.iter().any(|l| !l.flaps.is_empty());
     }
     let connections = if rng.chance(0.6) { 1 } else { rng.between(2, 4) };
     let style = rng.between(0, 9);
     // Many at once are smaller, so that each seed costs about the same.
-    let share = 60_000 / connections;
+    let share = 400_000 / connections;
     for n in 0..connections {
         let (client, server) = scripts(&mut rng, style, share);
         let turned = rng.chance(0.3);
@@ -42,7 +42,7 @@ pub fn from_seed(seed: u64) -> Plan {
         let at = Duration::from_micros(rng.between(0, 100_000));
         plan.connections.push(ConnectionPlan { hosts, ports, scripts: [client, server], at });
     }
-    plan.most_events = 2_000_000;
+    plan.rules.most_events = 2_000_000;
     plan
 }
 
@@ -53,7 +53,7 @@ fn host(rng: &mut Rng, v6: bool, mtu: u32) -> HostPlan {
             CongestionControl::Cubic,
             CongestionControl::NewReno,
         ]),
-        receive_buffer: 1 << rng.between(12, 17),
+        receive_buffer: 1 << rng.between(12, 18),
         timestamps: rng.chance(0.8),
         sack: rng.chance(0.8),
         window_scaling: rng.chance(0.8),
@@ -66,7 +66,7 @@ fn host(rng: &mut Rng, v6: bool, mtu: u32) -> HostPlan {
         options: StackOptions {
             mtu,
             tcp,
-            send_buffer: 1 << rng.between(12, 17),
+            send_buffer: 1 << rng.between(12, 18),
             max_connections: 16,
             ..StackOptions::default()
         },
@@ -129,7 +129,7 @@ fn link(rng: &mut Rng, mtu: u32) -> LinkSpec {
 /// What the two ends of a connection do: the client's, the server's.
 fn scripts(rng: &mut Rng, style: u64, share: u64) -> (Script, Script) {
     let size = |rng: &mut Rng| {
-        let most = rng.pick(&[10, 1_000, 20_000, share]);
+        let most = rng.pick(&[10, 1_000, 20_000, 100_000, share]);
         rng.between(1, most.min(share))
     };
     let mut client = Script::default();
