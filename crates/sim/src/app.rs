@@ -120,6 +120,8 @@ pub struct Endpoint {
     done: u64,
     writes_at: u64,
     reads_at: u64,
+    /// What the stack is likely to take at once: more is not made to be thrown away.
+    fits: usize,
     connected: bool,
     end_seen: bool,
     pub(crate) closed: bool,
@@ -153,6 +155,7 @@ impl Endpoint {
             done: 0,
             writes_at: 0,
             reads_at: 0,
+            fits: usize::MAX,
             connected: false,
             end_seen: false,
             closed: false,
@@ -299,6 +302,7 @@ impl Endpoint {
                         match stack.send(socket, &buffer[..len]) {
                             Ok(0) => return,
                             Ok(n) => {
+                                self.fits = if n < len { n.max(1448) } else { len.saturating_mul(2) };
                                 self.sent += n as u64;
                                 self.done += n as u64;
                                 if !pause.is_zero() {

@@ -72,6 +72,11 @@ impl Events {
         Some((entry.at, entry.event))
     }
 
+    /// When the next event is.
+    pub(crate) fn next_at(&self) -> Option<u64> {
+        self.heap.peek().map(|e| e.at)
+    }
+
     /// The next event, if it is a packet's, at that time.
     pub(crate) fn next_is_packet_at(&self, at: u64) -> bool {
         self.heap.peek().is_some_and(|e| e.at == at && matches!(e.event, Event::Packet(_)))

@@ -29,6 +29,7 @@ mod host;
 pub mod invariants;
 pub mod link;
 pub mod loss;
+pub mod measure;
 pub mod packet;
 pub mod plan;
 pub mod rng;

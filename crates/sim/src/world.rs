@@ -178,6 +178,15 @@ impl World {
         Ok(self.summary())
     }
 
+    /// Runs until that time, nanoseconds, or the end.
+    ///
+    /// # Errors
+    /// The first thing that does not hold.
+    pub fn run_until(&mut self, until: u64) -> Result<(), Violation> {
+        while self.events.next_at().is_some_and(|at| at <= until) && self.step()? {}
+        Ok(())
+    }
+
     /// Takes the next event. `false`: there is none, or the plan says to stop.
     ///
     /// # Errors
