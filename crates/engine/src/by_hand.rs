@@ -4,6 +4,8 @@
 //! A round is: [`Stack::receive`] packets, use the sockets, [`Stack::poll`] with the time, take packets with
 //! [`Stack::transmit`]; come back at [`Stack::next_deadline`].
 
+mod inspect;
+
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};

@@ -49,6 +49,7 @@ mod worker_tests;
 
 pub use builder::EngineBuilder;
 pub use bypath_tcp::{CloseReason, Config as TcpConfig, CongestionControl, Ecn, Instant, State as TcpState};
+pub use bypath_tcp::{ConnectionInfo, RecoveryState};
 pub use bypath_xdp::{AttachMode, BindMode};
 pub use engine::{Engine, EngineInfo, EngineStats};
 pub use error::EngineError;

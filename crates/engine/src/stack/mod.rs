@@ -150,6 +150,11 @@ impl Stack {
         self.table.hasher().owner_of(key, workers)
     }
 
+    /// What the flow of `key` tells of itself.
+    pub(crate) fn connection_info(&self, key: &FlowKey) -> Option<bypath_tcp::ConnectionInfo> {
+        self.flows.at(self.table.find(key)?).map(|flow| flow.conn.info())
+    }
+
     /// The next moment at which [`Stack::advance`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let flows = self.wheel.next_deadline();
