@@ -370,6 +370,18 @@ impl Stack {
         self.inner.counters.drops().collect()
     }
 
+    /// What else the stack has counted: cookies, half-open connections that were given up, and the like. Only
+    /// what has happened.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.inner.counters.tallies().collect()
+    }
+
+    /// Connections whose handshake is not complete, of those that peers opened; they are among
+    /// [`Stack::connections`].
+    pub fn half_open(&self) -> usize {
+        self.inner.half_open()
+    }
+
     /// TCP segments sent again.
     pub fn retransmits(&self) -> u64 {
         self.inner.counters.segs_retrans

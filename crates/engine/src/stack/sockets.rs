@@ -53,6 +53,7 @@ impl Stack {
 
     /// No more connections to `local`.
     pub(crate) fn unlisten(&mut self, local: SocketAddr) {
+        self.drop_half_open(local);
         self.listeners.remove(&local);
     }
 
