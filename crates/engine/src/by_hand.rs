@@ -4,13 +4,12 @@
 //! A round is: [`Stack::receive`] packets, use the sockets, [`Stack::poll`] with the time, take packets with
 //! [`Stack::transmit`]; come back at [`Stack::next_deadline`].
 
-mod inspect;
-
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use bypath_tcp::{Config, Instant};
 use bypath_wire::ethernet::MacAddr;
@@ -23,6 +22,7 @@ use crate::route::{Prefix, RouteEntry};
 use crate::service::{NoService, Service};
 use crate::socket::end::{TcpEnd, error_of, socket_pair};
 use crate::socket::listener::ListenerShared;
+use crate::socket::options::Report;
 use crate::socket::shared::{Wake, WorkerPort, wish};
 use crate::socket::udp::UdpShared;
 use crate::stack::{Stack as Inner, StackConfig, StackEvent};
@@ -95,13 +95,19 @@ struct Socket {
     remote: SocketAddr,
 }
 
+struct Listener {
+    shared: Arc<ListenerShared>,
+    /// Where connections come to it; `None`: somebody else was there first.
+    at: Option<SocketAddr>,
+}
+
 /// A stack by hand.
 pub struct Stack {
     inner: Inner,
     out: PacketList,
     port: Arc<WorkerPort>,
     sockets: HashMap<u64, Socket>,
-    listeners: HashMap<u64, (Arc<ListenerShared>, SocketAddr)>,
+    listeners: HashMap<u64, Listener>,
     udp: HashMap<u64, (Arc<UdpShared>, SocketAddr)>,
     leases: HashMap<SocketAddr, Vec<PortLease>>,
     ports: PortAllocator,
@@ -231,20 +237,38 @@ impl Stack {
     /// Opens a connection from `local_port` (0: any) to `remote`, as of the last time that the stack was told.
     ///
     /// # Errors
-    /// `NetworkUnreachable` without a route, `AddrInUse` when the port is taken.
+    /// `NetworkUnreachable` without a route, which broadcast and group addresses never have; `AddrInUse` when the
+    /// port is taken.
     pub fn connect(&mut self, remote: SocketAddr, local_port: u16) -> Result<TcpSocket> {
-        let route = self
-            .inner
-            .routes
-            .lookup(remote.ip())
-            .ok_or_else(|| Error::new(ErrorKind::NetworkUnreachable, "no route"))?;
-        let wanted = SocketAddr::new(route.source, local_port);
-        let lease = if local_port == 0 {
-            self.ports.for_connection(Transport::Tcp, route.source, remote, |_| true)?
+        let source = self.route_to(remote)?;
+        self.open(SocketAddr::new(source, local_port), remote)
+    }
+
+    /// As [`Stack::connect`], from an address of the stack that is named too (RFC 9293 MUST-43).
+    ///
+    /// # Errors
+    /// As [`Stack::connect`]; `AddrNotAvailable` when the address is not the stack's.
+    pub fn connect_from(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<TcpSocket> {
+        self.route_to(remote)?;
+        if !self.inner.routes.is_local(local.ip()) || local.is_ipv4() != remote.is_ipv4() {
+            return Err(Error::new(ErrorKind::AddrNotAvailable, "not an address of this stack"));
+        }
+        self.open(local, remote)
+    }
+
+    /// The source address that the routes choose.
+    fn route_to(&self, remote: SocketAddr) -> Result<IpAddr> {
+        let route = self.inner.routes.lookup(remote.ip());
+        route.map(|route| route.source).ok_or_else(|| Error::new(ErrorKind::NetworkUnreachable, "no route"))
+    }
+
+    fn open(&mut self, wanted: SocketAddr, remote: SocketAddr) -> Result<TcpSocket> {
+        let lease = if wanted.port() == 0 {
+            self.ports.for_connection(Transport::Tcp, wanted.ip(), remote, |_| true)?
         } else {
             self.ports.exactly(Transport::Tcp, wanted)?
         };
-        let local = SocketAddr::new(route.source, lease.port());
+        let local = SocketAddr::new(wanted.ip(), lease.port());
         self.leases.entry(local).or_default().push(lease);
         let receive = self.inner.config.tcp.receive_buffer as usize;
         let (end, socket) = socket_pair(self.port.clone(), receive, self.inner.config.send_buffer);
@@ -263,25 +287,37 @@ impl Stack {
         self.next
     }
 
-    /// Listens at `local`; up to `backlog` connections wait to be accepted.
+    /// Listens at `local`; up to `backlog` connections wait to be accepted. Where somebody listens already, they go
+    /// on, and this listener gets nothing: [`Stack::try_listen`] tells.
     pub fn listen(&mut self, local: SocketAddr, backlog: usize) -> TcpPort {
         let (shared, _) = ListenerShared::new(backlog);
         let shared = Arc::new(shared);
-        self.inner.listen(local, shared.clone());
+        let taken = !self.inner.listen(local, shared.clone());
         let name = self.name();
-        self.listeners.insert(name, (shared, local));
+        self.listeners.insert(name, Listener { shared, at: (!taken).then_some(local) });
         TcpPort(name)
+    }
+
+    /// As [`Stack::listen`].
+    ///
+    /// # Errors
+    /// `AddrInUse` when somebody listens there.
+    pub fn try_listen(&mut self, local: SocketAddr, backlog: usize) -> Result<TcpPort> {
+        if self.listeners.values().any(|listener| listener.at == Some(local)) {
+            return Err(Error::new(ErrorKind::AddrInUse, "somebody listens there"));
+        }
+        Ok(self.listen(local, backlog))
     }
 
     /// The next connection to a listener, if one waits.
     pub fn accept(&mut self, port: TcpPort) -> Option<TcpSocket> {
-        let accepted = self.listeners.get(&port.0)?.0.take()?;
+        let accepted = self.listeners.get(&port.0)?.shared.take()?;
         Some(self.keep(accepted.end, accepted.local, accepted.remote))
     }
 
     /// Listens no more.
     pub fn close_listener(&mut self, port: TcpPort) {
-        if let Some((_, local)) = self.listeners.remove(&port.0) {
+        if let Some(Listener { at: Some(local), .. }) = self.listeners.remove(&port.0) {
             self.inner.unlisten(local);
         }
     }
@@ -344,6 +380,48 @@ impl Stack {
         Ok(())
     }
 
+    /// Sets the hop limit (time to live) of a connection's packets (RFC 9293 MUST-49).
+    ///
+    /// # Errors
+    /// `InvalidInput` for 0.
+    pub fn set_hop_limit(&mut self, socket: TcpSocket, limit: u8) -> Result<()> {
+        self.socket(socket)?.end.shared.set_hop_limit(limit)
+    }
+
+    /// Sets the differentiated services code point of a connection's packets (RFC 9293 MUST-48).
+    ///
+    /// # Errors
+    /// `InvalidInput` above 63.
+    pub fn set_dscp(&mut self, socket: TcpSocket, dscp: u8) -> Result<()> {
+        self.socket(socket)?.end.shared.set_dscp(dscp)
+    }
+
+    /// Sets how long sent data may stay unacknowledged before the connection is given up (R2, RFC 9293 MUST-21).
+    pub fn set_user_timeout(&mut self, socket: TcpSocket, timeout: Duration) -> Result<()> {
+        self.socket(socket)?.end.shared.set_user_timeout(timeout);
+        Ok(())
+    }
+
+    /// Turns keep-alive on or off (RFC 9293 MUST-24): the peer is probed when it has been silent for as long as the
+    /// stack's options say, or for two hours.
+    pub fn set_keep_alive(&mut self, socket: TcpSocket, on: bool) -> Result<()> {
+        let idle = self.inner.config.tcp.keep_alive.unwrap_or(Config::KEEP_ALIVE_IDLE);
+        self.socket(socket)?.end.shared.set_keep_alive(on.then_some(idle));
+        Ok(())
+    }
+
+    /// Turns keep-alive on, with an idle time of the connection's own (RFC 9293 MUST-27).
+    pub fn set_keep_alive_idle(&mut self, socket: TcpSocket, idle: Duration) -> Result<()> {
+        self.socket(socket)?.end.shared.set_keep_alive(Some(idle));
+        Ok(())
+    }
+
+    /// A condition of a connection, one at a time, that has come since they were last taken and ends nothing
+    /// (RFC 9293 section 3.9.1.8). Who does not ask is not told.
+    pub fn take_report(&mut self, socket: TcpSocket) -> Option<Report> {
+        self.socket(socket).ok()?.end.shared.take_report()
+    }
+
     /// Resets the connection.
     pub fn abort(&mut self, socket: TcpSocket) -> Result<()> {
         self.socket(socket)?.end.shared.wish(wish::ABORT);
@@ -368,18 +446,6 @@ impl Stack {
     /// Packets not used, by cause.
     pub fn drops(&self) -> Vec<(&'static str, u64)> {
         self.inner.counters.drops().collect()
-    }
-
-    /// What else the stack has counted: cookies, half-open connections that were given up, and the like. Only
-    /// what has happened.
-    pub fn counts(&self) -> Vec<(&'static str, u64)> {
-        self.inner.counters.tallies().collect()
-    }
-
-    /// Connections whose handshake is not complete, of those that peers opened; they are among
-    /// [`Stack::connections`].
-    pub fn half_open(&self) -> usize {
-        self.inner.half_open()
     }
 
     /// TCP segments sent again.

@@ -54,8 +54,6 @@ pub struct EngineStats {
     pub flows: usize,
     /// Packets not used, by cause; only causes that were seen.
     pub drops: Vec<(String, u64)>,
-    /// What else was counted, by name; only what has happened.
-    pub counts: Vec<(String, u64)>,
 }
 
 impl EngineStats {
@@ -83,7 +81,6 @@ impl EngineStats {
             handed_off: counters.handed_off,
             flows: totals.flows,
             drops,
-            counts: counters.tallies().map(|(name, n)| (name.to_owned(), n)).collect(),
         }
     }
 }

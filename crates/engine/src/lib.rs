@@ -19,7 +19,6 @@
 
 mod builder;
 pub mod by_hand;
-mod compact;
 mod control;
 mod counters;
 mod device_egress;
@@ -49,14 +48,11 @@ mod worker;
 mod worker_tests;
 
 pub use builder::EngineBuilder;
-pub use bypath_tcp::{
-    CloseReason, Config as TcpConfig, CongestionControl, ConnectionInfo, CookieMode, Ecn, Instant,
-    RecoveryState, State as TcpState,
-};
+pub use bypath_tcp::{CloseReason, Config as TcpConfig, CongestionControl, Ecn, Instant, State as TcpState};
 pub use bypath_xdp::{AttachMode, BindMode};
 pub use engine::{Engine, EngineInfo, EngineStats};
 pub use error::EngineError;
 pub use service::{ConnectionId, Service, ServiceConnection};
-pub use socket::{TcpInfo, TcpListener, TcpStream, UdpSocket};
+pub use socket::{Report, TcpInfo, TcpListener, TcpStream, UdpSocket};
 pub use source::SendSource;
 pub use worker::Poll;

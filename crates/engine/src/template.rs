@@ -98,10 +98,28 @@ impl Template {
         }
     }
 
-    /// Hop limit other than the default, for Neighbor Discovery.
+    /// Hop limit (time to live) other than the default.
     pub(crate) fn set_hop_limit(&mut self, limit: u8) {
+        self.bytes[self.link + if self.v6 { 7 } else { 8 }] = limit;
+        self.sum_ip();
+    }
+
+    /// Differentiated services code point; the two bits of ECN beside it stay as they are.
+    pub(crate) fn set_dscp(&mut self, dscp: u8) {
+        let ip = &mut self.bytes[self.link..];
         if self.v6 {
-            self.bytes[self.link + 7] = limit;
+            ip[0] = 0x60 | (dscp >> 2) & 0x0f;
+            ip[1] = ip[1] & 0x3f | dscp << 6;
+        } else {
+            ip[1] = ip[1] & 0x03 | dscp << 2;
+        }
+        self.sum_ip();
+    }
+
+    /// Sums the IPv4 header anew, after a change of it.
+    fn sum_ip(&mut self) {
+        if !self.v6 {
+            self.ip_sum = Sum::of(&self.bytes[self.link..self.len]);
         }
     }
 

@@ -314,7 +314,9 @@ impl<D: Device> Worker<D> {
             Command::Connect { local, remote, end } => {
                 stack.connect(now, local, remote, *end);
             }
-            Command::Listen(local, listener) => stack.listen(local, listener),
+            Command::Listen(local, listener) => {
+                stack.listen(local, listener);
+            }
             Command::Unlisten(local) => stack.unlisten(local),
             Command::BindUdp(local, socket) => stack.bind_udp(local, socket),
             Command::UnbindUdp(local) => {

@@ -15,18 +15,6 @@ pub enum CongestionControl {
     None,
 }
 
-/// When SYNs are answered with cookies, of which nothing is kept (RFC 4987).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CookieMode {
-    /// While there is no room for another half-open connection.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never: a SYN without room is not answered.
-    Off,
-}
-
 /// Settings of one connection. Sizes are bytes.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -36,6 +24,16 @@ pub struct Config {
     pub fixed_window: u32,
     /// Largest payload that fits our end of the path without options (MTU less IP and TCP headers).
     pub mss: u16,
+    /// Largest payload that is sent to a peer which does not say what it takes (RFC 9293 MUST-15): 536, and 1220
+    /// over IPv6.
+    pub default_mss: u16,
+    /// Hop limit (time to live) of the packets, for whoever writes their IP header.
+    pub hop_limit: u8,
+    /// Differentiated services code point of the packets, 0 to 63, for whoever writes their IP header.
+    pub dscp: u8,
+    /// An ICMP error that may pass by itself ends an opening connection, as it does on Linux. RFC 9293 has it
+    /// reported only (MUST-56), so that a route which comes back is found.
+    pub soft_errors_end_opening: bool,
     /// Most the receive buffer will ever hold; decides the window scale offered (RFC 7323 section 2).
     pub receive_buffer: u32,
     /// What the receive buffer holds when the connection opens, if that is less than
@@ -78,18 +76,11 @@ pub struct Config {
     pub max_rto: Duration,
     /// Give up when sent data stays unacknowledged this long (R2 of RFC 9293 section 3.8.3, at least 100 s).
     pub user_timeout: Duration,
+    /// Retransmission timeouts in a row, without an answer, after which the application is told
+    /// ([`Events::STALLED`](crate::Events::STALLED); R1 of RFC 9293 section 3.8.3, at least 3).
+    pub stall_timeouts: u8,
     /// Give up opening after this long (RFC 9293 MUST-23: at least 3 minutes).
     pub connect_timeout: Duration,
-    /// How often a SYN-ACK is sent again before the half-open connection is forgotten (Linux: 5, 63 seconds in
-    /// all).
-    pub syn_ack_retries: u8,
-    /// Half-open connections of a stack, over all listeners; each listener has at most as many as its backlog.
-    pub max_half_open: u32,
-    /// What becomes of a SYN for which there is no such room.
-    pub syn_cookies: CookieMode,
-    /// When the accept queue is full: reset the peer that completes its handshake, instead of letting it try
-    /// again (Linux: `tcp_abort_on_overflow`, off).
-    pub abort_on_overflow: bool,
     /// Probe an idle peer after this long; `None`: never (RFC 9293 section 3.8.4, off by default).
     pub keep_alive: Option<Duration>,
     /// Between keep-alive probes.
@@ -108,6 +99,10 @@ impl Default for Config {
             congestion: CongestionControl::Cubic,
             fixed_window: 1 << 20,
             mss: 1460,
+            default_mss: 536,
+            hop_limit: 64,
+            dscp: 0,
+            soft_errors_end_opening: false,
             receive_buffer: 1 << 20,
             initial_receive_buffer: 1 << 17,
             tune_receive_buffer: true,
@@ -126,11 +121,8 @@ impl Default for Config {
             initial_rto: Duration::from_secs(1),
             max_rto: Duration::from_secs(120),
             user_timeout: Duration::from_secs(924),
+            stall_timeouts: 3,
             connect_timeout: Duration::from_secs(190),
-            syn_ack_retries: 5,
-            max_half_open: 4_096,
-            syn_cookies: CookieMode::Auto,
-            abort_on_overflow: false,
             keep_alive: None,
             keep_alive_interval: Duration::from_secs(75),
             keep_alive_probes: 9,
@@ -141,6 +133,10 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The idle time after which a peer is probed, if keep-alive is turned on without naming one: RFC 9293 MUST-28
+    /// has two hours at least.
+    pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(7_200);
+
     /// The window scale to offer: the smallest shift that lets the whole buffer be advertised, at most 14
     /// (RFC 7323 section 2.3).
     pub fn window_scale(&self) -> u8 {

@@ -13,6 +13,7 @@ use crate::receive::PeerSegment;
 use crate::recovery::Rack;
 use crate::rtt::RttEstimator;
 use crate::scoreboard::Scoreboard;
+use crate::stall::Stall;
 use crate::state::State;
 use crate::stats::ConnectionStats;
 use crate::time::Instant;
@@ -151,6 +152,8 @@ pub(crate) struct Cold {
     pub(crate) syn_sent_at: Instant,
     /// Since when the peer has owed us progress.
     pub(crate) stalled_since: Instant,
+    /// Timeouts since then.
+    pub(crate) stall: Stall,
     /// RACK's reordering timer.
     pub(crate) reorder_at: Instant,
     /// Keep-alive, TIME-WAIT, FIN-WAIT-2 and opening: never two of them at once.
@@ -340,10 +343,20 @@ impl Connection {
         reset
     }
 
+    /// Whether an ICMP error that quotes `seq` is about something of ours that is under way, and not somebody's
+    /// guess (RFC 5927 section 4).
+    pub fn concerns(&self, seq: SeqNum) -> bool {
+        self.hot.state != State::Closed
+            && seq.at_or_after(self.hot.snd_una)
+            && seq.at_or_before(self.hot.snd_nxt)
+    }
+
     /// The network cannot reach the peer: `hard` errors end an opening connection, soft ones are only
-    /// told of (RFC 9293 section 3.9.2.2). `seq` is the sequence number quoted in the error.
+    /// told of (RFC 9293 section 3.9.2.2), unless [`Config::soft_errors_end_opening`]. `seq` is the sequence
+    /// number quoted in the error.
     pub fn on_unreachable(&mut self, seq: SeqNum, hard: bool) -> bool {
-        let ours = seq.at_or_after(self.hot.snd_una) && seq.at_or_before(self.hot.snd_nxt);
+        let ours = self.concerns(seq);
+        let hard = hard || self.cold.config.soft_errors_end_opening;
         if ours && hard && matches!(self.hot.state, State::SynSent | State::SynReceived) {
             self.finish(CloseReason::Unreachable);
             return true;

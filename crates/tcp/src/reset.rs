@@ -21,8 +21,7 @@ pub fn reset_for(segment: &Segment<'_>) -> Option<TxSegment> {
     })
 }
 
-/// A segment of a header only.
-pub(crate) fn bare(seq: SeqNum, ack: SeqNum, flags: TcpFlags) -> TxSegment {
+fn bare(seq: SeqNum, ack: SeqNum, flags: TcpFlags) -> TxSegment {
     TxSegment {
         seq,
         ack,

@@ -65,11 +65,6 @@ impl RttEstimator {
         self.backoff = 0;
     }
 
-    /// Timeouts since the last sample.
-    pub(crate) fn backoff(&self) -> u8 {
-        self.backoff
-    }
-
     pub(crate) fn rto_ns(&self) -> u64 {
         self.rto_ns.saturating_mul(1 << self.backoff.min(30)).clamp(self.min_rto_ns, self.max_rto_ns)
     }

@@ -129,11 +129,6 @@ impl Scoreboard {
         }
     }
 
-    /// What is outstanding, in order.
-    pub(crate) fn spans(&self) -> impl Iterator<Item = &Span> {
-        self.spans.iter()
-    }
-
     /// Takes note of new data sent.
     pub(crate) fn sent(&mut self, start: SeqNum, end: SeqNum, now: Instant) {
         if let Some(last) = self.spans.back_mut()

@@ -69,6 +69,8 @@ impl Events {
     /// A new SYN may take this connection's place (RFC 9293 section 3.10.7.4, RFC 6191): drop it and offer
     /// the segment to the listener.
     pub const REOPEN: Self = Self(1 << 5);
+    /// The peer has not answered several retransmissions in a row ([`Config::stall_timeouts`](crate::Config)).
+    pub const STALLED: Self = Self(1 << 8);
 
     /// None.
     pub const fn none() -> Self {

@@ -25,7 +25,7 @@ impl Connection {
             self.recover(now, &nothing, 0, false);
         }
         if self.hot.rtx_at.is_due(now) {
-            self.on_retransmission_timer(now);
+            self.on_retransmission_timer(now, &mut events);
         }
         if self.cold.lifetime_at.is_due(now) {
             self.on_lifetime_timer(now);
@@ -37,11 +37,14 @@ impl Connection {
         events
     }
 
-    fn on_retransmission_timer(&mut self, now: Instant) {
+    fn on_retransmission_timer(&mut self, now: Instant, events: &mut Events) {
         if !self.hot.state.is_synchronized() {
             self.cold.rtt.back_off();
             self.hot.rtx_at = now.plus_nanos(self.cold.rtt.rto_ns());
             self.send_syn_again();
+            if self.note_stall() {
+                events.insert(Events::STALLED);
+            }
             return;
         }
         if self.out_of_patience(now) {
@@ -52,6 +55,9 @@ impl Connection {
             self.send_window_probe(now);
         } else if !self.cold.scoreboard.is_empty() {
             self.on_timeout(now);
+            if self.note_stall() {
+                events.insert(Events::STALLED);
+            }
         } else {
             self.hot.rtx_at = Instant::NEVER;
         }
@@ -63,7 +69,7 @@ impl Connection {
     }
 
     /// The connection is given up on time, not at the next doubling after it.
-    fn clip_to_patience(&mut self) {
+    pub(crate) fn clip_to_patience(&mut self) {
         if self.hot.rtx_at != Instant::NEVER {
             let end = self.cold.stalled_since + self.cold.config.user_timeout;
             self.hot.rtx_at = self.hot.rtx_at.min(end);

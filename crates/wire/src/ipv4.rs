@@ -15,6 +15,8 @@ pub const MAX_HEADER_LEN: usize = 60;
 
 const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
+const LOOSE_SOURCE_ROUTE: u8 = 131;
+const STRICT_SOURCE_ROUTE: u8 = 137;
 
 /// An IPv4 header of 20 to 60 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -122,6 +124,24 @@ impl Ipv4Header {
     #[must_use]
     pub const fn is_fragment(&self) -> bool {
         self.more_fragments || self.fragment_offset != 0
+    }
+
+    /// There is a loose or strict source route among the options (RFC 791 §3.1), or options so malformed that one
+    /// could hide behind them.
+    #[must_use]
+    pub fn may_be_source_routed(&self) -> bool {
+        let mut rest = self.options.as_slice();
+        loop {
+            rest = match *rest {
+                [] | [0, ..] => return false,
+                [1, ref rest @ ..] => rest,
+                [LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE, ..] | [_] => return true,
+                [_, len, ..] => match rest.get(usize::from(len)..) {
+                    Some(rest) if len >= 2 => rest,
+                    _ => return true,
+                },
+            };
+        }
     }
 
     /// Bytes that [`emit`](Self::emit) writes: 20 to 60, a multiple of four.

@@ -9,6 +9,7 @@ use bypath_tcp::CloseReason;
 use crossbeam::queue::ArrayQueue;
 use crossbeam::sync::{Parker, Unparker};
 
+use super::options::SocketOptions;
 use crate::slab::FlowId;
 
 /// Wakes a worker that sleeps in `poll()`.
@@ -102,6 +103,8 @@ pub(crate) mod wish {
     pub(crate) const NODELAY_OFF: u32 = 1 << 5;
     /// Reset the connection.
     pub(crate) const ABORT: u32 = 1 << 6;
+    /// Options were set.
+    pub(crate) const OPTIONS: u32 = 1 << 7;
 }
 
 const CONNECTED: u32 = 1;
@@ -160,6 +163,7 @@ pub(crate) struct SocketShared {
     port: Arc<WorkerPort>,
     flow: AtomicU64,
     pub(crate) figures: Figures,
+    pub(crate) options: SocketOptions,
 }
 
 impl SocketShared {
@@ -175,6 +179,7 @@ impl SocketShared {
             port,
             flow: AtomicU64::new(u64::MAX),
             figures: Figures::default(),
+            options: SocketOptions::default(),
         };
         (Arc::new(shared), reading, writing)
     }

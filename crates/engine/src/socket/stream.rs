@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::end::{ReadEnd, TcpEnd, WriteEnd, error_of};
+use super::options::Report;
 use super::shared::{SocketShared, deadline, wish};
 use crate::control::Opened;
 use crate::engine::Engine;
@@ -152,6 +153,37 @@ impl TcpStream {
     pub fn set_nodelay(&self, on: bool) -> Result<()> {
         self.inner.shared.wish(if on { wish::NODELAY_ON } else { wish::NODELAY_OFF });
         Ok(())
+    }
+
+    /// Sets the hop limit (time to live) of the packets.
+    ///
+    /// # Errors
+    /// `InvalidInput` for 0.
+    pub fn set_hop_limit(&self, limit: u8) -> Result<()> {
+        self.inner.shared.set_hop_limit(limit)
+    }
+
+    /// Sets the differentiated services code point of the packets.
+    ///
+    /// # Errors
+    /// `InvalidInput` above 63.
+    pub fn set_dscp(&self, dscp: u8) -> Result<()> {
+        self.inner.shared.set_dscp(dscp)
+    }
+
+    /// Sets how long written bytes may stay unacknowledged before the connection is given up.
+    pub fn set_user_timeout(&self, timeout: Duration) {
+        self.inner.shared.set_user_timeout(timeout);
+    }
+
+    /// Probes the peer when it has been silent so long; `None`, the default: never.
+    pub fn set_keep_alive(&self, idle: Option<Duration>) {
+        self.inner.shared.set_keep_alive(idle);
+    }
+
+    /// A condition, one at a time, that has come since they were last taken and ends nothing.
+    pub fn take_report(&self) -> Option<Report> {
+        self.inner.shared.take_report()
     }
 
     /// Closes one direction or both. Reading on after `Read` gives the end of the stream.

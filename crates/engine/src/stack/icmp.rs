@@ -14,17 +14,47 @@ use bypath_wire::ipv6::Ipv6Header;
 use super::Stack;
 use super::ingress::Datagram;
 use crate::counters::Cause;
+use crate::flow::App;
 use crate::flow_table::FlowKey;
 use crate::neighbor::Resolution;
 use crate::packet::{Egress, RxPacket};
+use crate::socket::options::Report;
 use crate::template::Template;
 
 /// What an error says of the path.
 enum Trouble {
-    /// Nobody is there; hard errors end an opening connection.
-    Unreachable { hard: bool },
+    /// Nobody is there, or not now; hard errors end an opening connection.
+    Unreachable { hard: bool, report: Report },
     /// Packets may be this long, 0 from a router that does not say.
     TooBig { mtu: u32 },
+}
+
+const TIME_EXCEEDED: Trouble = Trouble::Unreachable { hard: false, report: Report::TimeExceeded };
+const PARAMETER_PROBLEM: Trouble = Trouble::Unreachable { hard: false, report: Report::ParameterProblem };
+
+/// RFC 9293 section 3.9.2.2: codes 0, 1 and 5 may pass by themselves, 2 and 3 will not. Of the later ones those that
+/// are about networks and hosts are like 0 and 1 (RFC 1122 section 3.2.2.1), those that forbid are final.
+fn unreachable_v4(code: u8) -> Trouble {
+    let (hard, report) = match code {
+        icmpv4::unreachable::NETWORK | 6 | 8 | 11 => (false, Report::NetworkUnreachable),
+        icmpv4::unreachable::PROTOCOL => (true, Report::ProtocolUnreachable),
+        icmpv4::unreachable::PORT => (true, Report::PortUnreachable),
+        5 => (false, Report::SourceRouteFailed),
+        9 | 10 | icmpv4::unreachable::PROHIBITED => (true, Report::Prohibited),
+        _ => (false, Report::HostUnreachable),
+    };
+    Trouble::Unreachable { hard, report }
+}
+
+/// As [`unreachable_v4`]; codes 0 and 3 may pass (RFC 5461 section 2).
+fn unreachable_v6(code: u8) -> Trouble {
+    let (hard, report) = match code {
+        icmpv6::unreachable::NO_ROUTE => (false, Report::NetworkUnreachable),
+        icmpv6::unreachable::PORT => (true, Report::PortUnreachable),
+        icmpv6::unreachable::ADDRESS => (false, Report::HostUnreachable),
+        _ => (true, Report::Prohibited),
+    };
+    Trouble::Unreachable { hard, report }
 }
 
 /// An MTU below this is not believed (RFC 1191 section 3 has 68; hosts agree on more).
@@ -57,18 +87,15 @@ impl Stack {
                 let trouble = if code == icmpv4::unreachable::FRAGMENTATION_NEEDED {
                     Trouble::TooBig { mtu: u32::from(next_hop_mtu) }
                 } else {
-                    let hard = matches!(
-                        code,
-                        icmpv4::unreachable::HOST
-                            | icmpv4::unreachable::NETWORK
-                            | icmpv4::unreachable::PROTOCOL
-                            | icmpv4::unreachable::PORT
-                            | icmpv4::unreachable::PROHIBITED
-                    );
-                    Trouble::Unreachable { hard }
+                    unreachable_v4(code)
                 };
                 self.quoted_v4(now, original, &trouble);
             }
+            Ok(Icmpv4::TimeExceeded { original, .. }) => self.quoted_v4(now, original, &TIME_EXCEEDED),
+            Ok(Icmpv4::ParameterProblem { original, .. }) => {
+                self.quoted_v4(now, original, &PARAMETER_PROBLEM);
+            }
+            // Source quench among them: RFC 9293 MUST-55, RFC 6633.
             Ok(_) => {}
             Err(_) => self.counters.count(Cause::Malformed),
         }
@@ -99,8 +126,12 @@ impl Stack {
             Ok(Icmpv6::Ndp(message)) => {
                 self.on_ndp(now, (src, dst, datagram.hop_limit), &message, egress);
             }
-            Ok(Icmpv6::DestinationUnreachable { original, .. }) => {
-                self.quoted_v6(now, original, &Trouble::Unreachable { hard: true });
+            Ok(Icmpv6::DestinationUnreachable { code, original }) => {
+                self.quoted_v6(now, original, &unreachable_v6(code));
+            }
+            Ok(Icmpv6::TimeExceeded { original, .. }) => self.quoted_v6(now, original, &TIME_EXCEEDED),
+            Ok(Icmpv6::ParameterProblem { original, .. }) => {
+                self.quoted_v6(now, original, &PARAMETER_PROBLEM);
             }
             Ok(Icmpv6::PacketTooBig { mtu, original }) => {
                 self.quoted_v6(now, original, &Trouble::TooBig { mtu });
@@ -141,18 +172,13 @@ impl Stack {
         let local = SocketAddr::new(src, u16::from_be_bytes([head[0], head[1]]));
         let remote = SocketAddr::new(dst, u16::from_be_bytes([head[2], head[3]]));
         let seq = SeqNum(u32::from_be_bytes([head[4], head[5], head[6], head[7]]));
-        let Some(key) = FlowKey::new(local, remote) else { return };
-        let Some(flow) =
-            self.table.find(&key).and_then(|index| self.flows.at_mut(index).map(|flow| (index, flow)))
-        else {
-            if let Trouble::Unreachable { hard: true } = trouble {
-                self.half_open_unreachable(&key, seq);
-            }
-            return;
-        };
-        let (index, flow) = flow;
+        let Some(index) = FlowKey::new(local, remote).and_then(|key| self.table.find(&key)) else { return };
+        let Some(flow) = self.flows.at_mut(index) else { return };
         match *trouble {
-            Trouble::Unreachable { hard } => {
+            Trouble::Unreachable { hard, report } => {
+                if let (true, App::Socket(end)) = (flow.conn.concerns(seq), &flow.app) {
+                    end.shared.options.report(report);
+                }
                 if flow.conn.on_unreachable(seq, hard) {
                     let mut events = Events::none();
                     events.insert(Events::CLOSED);
@@ -173,7 +199,7 @@ impl Stack {
         let Some(head) = segment.first_chunk::<4>() else { return };
         let local = SocketAddr::new(src, u16::from_be_bytes([head[0], head[1]]));
         let remote = SocketAddr::new(dst, u16::from_be_bytes([head[2], head[3]]));
-        if let (Trouble::Unreachable { .. }, Some(socket)) =
+        if let (Trouble::Unreachable { report: Report::PortUnreachable, .. }, Some(socket)) =
             (trouble, self.udp.get(&local).or_else(|| self.udp.get(&super::any_of(local))))
         {
             socket.refused(remote);

@@ -123,6 +123,10 @@ impl Stack {
         if header.is_fragment() {
             return Err(Cause::Fragment);
         }
+        if header.may_be_source_routed() {
+            // RFC 7126 sections 4.3 and 4.4. Other options are none of our business (RFC 9293 MUST-50).
+            return Err(Cause::SourceRoute);
+        }
         let src_bad = header.src.is_broadcast() || header.src.is_multicast() || header.src.is_unspecified();
         if src_bad || !self.routes.is_local(IpAddr::V4(header.dst)) {
             return Err(Cause::NotOurs);

@@ -24,7 +24,9 @@ impl Stack {
         queue: u16,
     ) -> Option<crate::slab::FlowId> {
         let (local, remote) = (key.local(), key.remote());
-        let template = Template::for_flow(self.config.medium, protocol::TCP, local, remote);
+        let mut template = Template::for_flow(self.config.medium, protocol::TCP, local, remote);
+        template.set_hop_limit(self.config.tcp.hop_limit.max(1));
+        template.set_dscp(self.config.tcp.dscp.min(63));
         let flow = Flow {
             conn,
             app,

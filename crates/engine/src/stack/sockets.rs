@@ -33,8 +33,7 @@ impl Stack {
             self.events.push_back(StackEvent::FlowClosed(key));
             return None;
         };
-        let mut config = self.config.tcp.clone();
-        config.mss = self.mss_for(remote.ip(), route.mtu);
+        let config = self.config_for(remote.ip(), route.mtu);
         let iss = self.isn.initial_sequence(now, local, remote);
         let ts_offset = self.isn.timestamp_offset(local, remote);
         let conn = Connection::connect(config, now, iss, ts_offset);
@@ -46,14 +45,18 @@ impl Stack {
         placed
     }
 
-    /// Connections to `local` go to `listener`.
-    pub(crate) fn listen(&mut self, local: SocketAddr, listener: Arc<ListenerShared>) {
-        self.listeners.insert(local, listener);
+    /// Connections to `local` go to `listener`, unless they go to another one already: a passive open changes
+    /// nothing that is there (RFC 9293 MUST-41).
+    pub(crate) fn listen(&mut self, local: SocketAddr, listener: Arc<ListenerShared>) -> bool {
+        let free = !self.listeners.contains_key(&local);
+        if free {
+            self.listeners.insert(local, listener);
+        }
+        free
     }
 
     /// No more connections to `local`.
     pub(crate) fn unlisten(&mut self, local: SocketAddr) {
-        self.drop_half_open(local);
         self.listeners.remove(&local);
     }
 
@@ -83,6 +86,9 @@ impl Stack {
         }
         if wishes & wish::NODELAY_OFF != 0 {
             flow.conn.set_nodelay(false);
+        }
+        if wishes & wish::OPTIONS != 0 {
+            end.shared.options.apply(&mut flow.conn, &mut flow.template);
         }
         if wishes & wish::ABORT != 0 {
             return self.abort_flow(now, id.index);

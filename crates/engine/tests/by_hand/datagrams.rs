@@ -180,7 +180,7 @@ fn echo_requests_are_answered_with_what_they_carried() {
 }
 
 #[test]
-fn an_unreachable_ends_an_opening_connection_but_not_an_open_one() {
+fn a_final_unreachable_ends_an_opening_connection_but_not_an_open_one() {
     for family in FAMILIES {
         let mut net = Net::clean();
         net.log = Some(Vec::new());
@@ -189,11 +189,11 @@ fn an_unreachable_ends_an_opening_connection_but_not_an_open_one() {
         let syn = net.log.as_ref().unwrap()[0].1.clone();
         let error = |original: &[u8]| match family {
             Family::V4 => {
-                let code = icmpv4::unreachable::HOST;
+                let code = icmpv4::unreachable::PROHIBITED;
                 icmp_v4(B, &Icmpv4::DestinationUnreachable { code, next_hop_mtu: 0, original })
             }
             Family::V6 => {
-                let code = icmpv6::unreachable::ADDRESS;
+                let code = icmpv6::unreachable::PROHIBITED;
                 icmp_v6(B, &Icmpv6::DestinationUnreachable { code, original })
             }
         };

@@ -73,7 +73,7 @@ fn tcp_to_a_group_is_not_answered() {
 }
 
 /// Makes the IPv4 header checksum good.
-fn fix_ipv4(packet: &mut [u8]) {
+pub(crate) fn fix_ipv4(packet: &mut [u8]) {
     let n = usize::from(packet[0] & 15) * 4;
     if n < 20 || packet.len() < n {
         return;
@@ -84,7 +84,7 @@ fn fix_ipv4(packet: &mut [u8]) {
 }
 
 /// Makes the TCP checksum good, for a packet without IP options or extension headers.
-fn fix_tcp(packet: &mut [u8]) {
+pub(crate) fn fix_tcp(packet: &mut [u8]) {
     let (start, src, dst) = if packet[0] >> 4 == 4 {
         let [a, b]: [[u8; 4]; 2] = [packet[12..16].try_into().unwrap(), packet[16..20].try_into().unwrap()];
         (20, a.into(), std::net::IpAddr::from(b))
