@@ -8,6 +8,7 @@ use crate::autotune::ReceiveTuner;
 use crate::config::Config;
 use crate::congestion::{Congestion, Window};
 use crate::connection::{Bits, Cold, Connection, Hot};
+use crate::pacing::Pacer;
 use crate::push::Push;
 use crate::receive::PeerSegment;
 use crate::recovery::Rack;
@@ -79,6 +80,7 @@ impl Connection {
             iss,
             congestion: Congestion::new(&config),
             usage: Usage::new(iss, now),
+            pacer: Pacer::default(),
             rtt,
             scoreboard: Scoreboard::default(),
             assembler: Assembler::default(),
@@ -186,6 +188,7 @@ impl Connection {
             self.cold.rtt.sample(rtt);
         }
         self.hot.rto_ns = self.cold.rtt.rto_ns();
+        self.start_pacing();
         self.cold.stalled_since = now;
         self.cold.tuner.start(now, self.hot.rcv_nxt);
         self.start_keep_alive(now);

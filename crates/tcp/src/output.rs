@@ -82,6 +82,10 @@ impl Connection {
             self.note_usage(now, true);
             return None;
         }
+        if self.held_by_pacing(now) {
+            return None;
+        }
+        self.note_paced(now, len);
         self.hot.bits.clear(Bits::FORCE);
         let fin_seq = self.fin_seq();
         let fin = self.hot.bits.has(Bits::FIN_SENT) && (start + len).after(fin_seq);
@@ -144,6 +148,10 @@ impl Connection {
             }
             return None;
         }
+        if self.held_by_pacing(now) {
+            return None;
+        }
+        self.note_paced(now, len);
         self.hot.bits.clear(Bits::FORCE);
         if sent == 0 {
             self.cold.stalled_since = now;

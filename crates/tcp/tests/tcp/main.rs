@@ -10,6 +10,7 @@ mod close;
 mod closes;
 mod congestion;
 mod defaults;
+mod goodput;
 mod handshake;
 mod keepalive;
 mod requirements;
