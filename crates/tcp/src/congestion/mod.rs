@@ -185,7 +185,8 @@ impl Congestion {
         if let Algorithm::Bbr(c) = &self.algorithm {
             return c.pacing_rate(w, srtt_ns);
         }
-        let percent = if w.cwnd < w.ssthresh / 2 { 200 } else { 120 };
+        let grows = w.cwnd < w.ssthresh / 2 && !matches!(self.algorithm, Algorithm::Fixed(_));
+        let percent = if grows { 200 } else { 120 };
         let bytes = u128::from(w.cwnd) * percent * 10_000_000;
         bytes.checked_div(u128::from(srtt_ns)).map_or(0, |rate| u64::try_from(rate).unwrap_or(u64::MAX))
     }
