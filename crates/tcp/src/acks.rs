@@ -4,10 +4,13 @@
 use bypath_wire::seq::SeqNum;
 
 use crate::connection::{Bits, Connection};
+use crate::f_rto::FRto;
+use crate::recovery::News;
 use crate::scoreboard::Progress;
 use crate::segment::{Events, Received, Segment};
 use crate::stats::DropCause;
 use crate::time::Instant;
+use crate::undo::Undo;
 
 impl Connection {
     /// The predicted acknowledgement: new, without SACK, not in recovery.
@@ -16,7 +19,7 @@ impl Connection {
         let before = self.before_ack();
         let acked = self.take_acknowledged(now, ack, &mut progress, out);
         self.sample_rtt(now, &progress);
-        self.note_delivered(now, &progress);
+        self.note_delivered(now, &progress, None);
         self.tell_congestion(now, acked, &before, &progress);
         self.rearm(now);
     }
@@ -48,18 +51,22 @@ impl Connection {
         let Some(sent_at) = progress.rtt_sent_at else { return false };
         self.cold.rtt.sample(now.nanos_since(sent_at));
         self.hot.rto_ns = self.cold.rtt.rto_ns();
+        self.cold.scoreboard.grain_ns = self.cold.rtt.srtt_ns().unwrap_or(0) >> 8;
         true
     }
 
     /// Of what was sent twice, the echoed timestamp may say that the second sending was the one answered
     /// (RFC 7323 section 4). If it was the first, its acknowledgement may as well have been lost and sent
-    /// again: that tells nothing.
+    /// again: that tells nothing. On a path that is shorter than a tick of the timestamps both sendings bear the
+    /// same: an answer sooner than any before is the first one's.
     fn sample_echo(&mut self, now: Instant, segment: &Segment<'_>, progress: &Progress) {
         let (Some(delivered), Some(ts)) = (&progress.delivered, segment.options.timestamps) else { return };
         let since_sent = ts.echo.wrapping_sub(self.timestamps(delivered.sent_at).value) as i32;
         let until_now = self.timestamps(now).value.wrapping_sub(ts.echo) as i32;
-        if self.hot.bits.has(Bits::TIMESTAMPS) && since_sent >= 0 && until_now >= 0 {
-            self.cold.rtt.sample(now.nanos_since(delivered.sent_at));
+        let rtt = now.nanos_since(delivered.sent_at);
+        let believable = self.cold.rtt.min_ns().is_none_or(|min| rtt >= min);
+        if self.hot.bits.has(Bits::TIMESTAMPS) && since_sent >= 0 && until_now >= 0 && believable {
+            self.cold.rtt.sample(rtt);
             self.hot.rto_ns = self.cold.rtt.rto_ns();
         }
     }
@@ -89,7 +96,9 @@ impl Connection {
         let window_before = self.hot.snd_wnd;
         let is_new = ack.after(self.hot.snd_una);
         let acked = self.take_acknowledged(now, ack, &mut progress, out);
+        let mut dsack = None;
         if self.hot.bits.has(Bits::SACK) {
+            dsack = self.duplicate_report(ack, &segment.options.sack);
             for block in &segment.options.sack {
                 let valid = block.left.before(block.right)
                     && block.left.at_or_after(self.hot.snd_una)
@@ -113,7 +122,10 @@ impl Connection {
         if !self.sample_rtt(now, &progress) && is_new {
             self.sample_echo(now, segment, &progress);
         }
-        self.recover(now, &progress, acked, duplicate);
+        let echo =
+            segment.options.timestamps.filter(|_| self.hot.bits.has(Bits::TIMESTAMPS)).map(|ts| ts.echo);
+        let news = News { before: &before, progress: &progress, acked, duplicate, dsack, echo };
+        self.recover(now, &news);
         self.tell_congestion(now, acked, &before, &progress);
         if is_new {
             self.rearm(now);
@@ -149,8 +161,30 @@ impl Connection {
         if self.hot.bits.has(Bits::PERSIST) {
             return;
         }
-        self.hot.rtx_at =
-            if self.cold.scoreboard.is_empty() { Instant::NEVER } else { now.plus_nanos(self.hot.rto_ns) };
+        if self.cold.scoreboard.is_empty() {
+            self.hot.rtx_at = Instant::NEVER;
+        } else {
+            let from = if self.cold.rtt.restarts() { self.restart_from(now) } else { now };
+            self.arm(from);
+        }
+    }
+
+    /// Starts the timer, as if at `from`. See `tail_loss` for what is due when it runs out.
+    #[inline]
+    pub(crate) fn arm(&mut self, from: Instant) {
+        self.cold.rtt.armed_at = from;
+        self.hot.rtx_at = from.plus_nanos(self.cold.rtt.timer_ns());
+    }
+
+    /// RFC 7765 section 4: with fewer than four segments outstanding and nothing to follow, too little for fast
+    /// retransmission, the timer counts from when the first of them was sent.
+    fn restart_from(&self, now: Instant) -> Instant {
+        let sent = self.hot.snd_nxt.offset_from(self.hot.snd_una) as u32;
+        let last = self.hot.queued - self.hot.acknowledged <= u64::from(sent);
+        if !last || sent >= 4 * self.hot.window.mss {
+            return now;
+        }
+        self.cold.scoreboard.sent_times().map_or(now, |(_, first)| first.min(now))
     }
 
     /// The peer's window has opened: what a probe, or a window taken back, left outside is sent again.
@@ -176,6 +210,8 @@ impl Connection {
     pub(crate) fn send_again(&mut self) {
         if self.cold.scoreboard.mark_lost(|_| true) > 0 {
             self.cold.recovery_point = self.hot.snd_nxt;
+            self.cold.undo = Undo::default();
+            self.cold.f_rto = FRto::Off;
             self.hot.bits.clear(Bits::RECOVERY);
             self.hot.bits.set(Bits::LOSS.or(Bits::FORCE));
         }

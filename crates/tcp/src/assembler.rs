@@ -58,6 +58,13 @@ impl Assembler {
         true
     }
 
+    /// The first run of `left..right` that is stored already.
+    pub(crate) fn overlap(&self, left: SeqNum, right: SeqNum) -> Option<SackBlock> {
+        let range = self.ranges.iter().find(|r| r.right.after(left))?;
+        let run = SackBlock { left: range.left.later(left), right: range.right.earlier(right) };
+        run.left.before(run.right).then_some(run)
+    }
+
     fn remember(&mut self, block: SackBlock) {
         // Whatever was swallowed by the new range is no range of its own any more.
         self.recent.retain(|edge| edge.before(block.left) || edge.at_or_after(block.right));

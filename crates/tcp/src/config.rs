@@ -10,23 +10,9 @@ pub enum CongestionControl {
     Cubic,
     /// RFC 5681 with RFC 6582.
     NewReno,
-    /// BBRv3, draft-ietf-ccwg-bbr: a model of the path instead of losses.
-    Bbr,
     /// None at all: a window of [`Config::fixed_window`] bytes whatever is lost. For load generation on a network
     /// that nobody else uses; results that were made with it must say so.
     None,
-}
-
-/// Whether data leaves at a steady rate, or a window at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pacing {
-    /// Where the congestion control is made for it: BBR.
-    #[default]
-    Auto,
-    /// Always: by twice the window a round trip in slow start, by a fifth more than the window later.
-    On,
-    /// Never, not even where the congestion control counts on it.
-    Off,
 }
 
 /// Settings of one connection. Sizes are bytes.
@@ -36,8 +22,6 @@ pub struct Config {
     pub congestion: CongestionControl,
     /// The window of [`CongestionControl::None`].
     pub fixed_window: u32,
-    /// Pacing.
-    pub pacing: Pacing,
     /// Largest payload that fits our end of the path without options (MTU less IP and TCP headers).
     pub mss: u16,
     /// Largest payload that is sent to a peer which does not say what it takes (RFC 9293 MUST-15): 536, and 1220
@@ -70,6 +54,25 @@ pub struct Config {
     pub timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018).
     pub sack: bool,
+    /// Report data that was received twice (RFC 2883), beside selective acknowledgements.
+    pub dsack: bool,
+    /// Find losses by time (RFC 8985), where both ends know selective acknowledgements; else by what they pass
+    /// over (RFC 6675).
+    pub rack: bool,
+    /// Probe for a lost tail rather than wait for a timeout (RFC 8985 section 7). Needs `rack`.
+    pub tail_loss_probe: bool,
+    /// In recovery, send in proportion to what arrives (RFC 6937, RFC 9937).
+    pub prr: bool,
+    /// Take a reduction back that duplicate reports or echoed timestamps show to have answered no loss
+    /// (RFC 3708, RFC 4015).
+    pub undo: bool,
+    /// Find out whether a timeout was needed (RFC 5682).
+    pub f_rto: bool,
+    /// Send new data on the first duplicate acknowledgements (RFC 3042).
+    pub limited_transmit: bool,
+    /// Count the retransmission timeout of the last few segments from when they were sent (RFC 7765). Off, as
+    /// in Linux: with tail loss probes it gains little.
+    pub rto_restart: bool,
     /// Offer window scaling (RFC 7323).
     pub window_scaling: bool,
     /// Send small segments at once (no Nagle).
@@ -114,7 +117,6 @@ impl Default for Config {
         Self {
             congestion: CongestionControl::Cubic,
             fixed_window: 1 << 20,
-            pacing: Pacing::Auto,
             mss: 1460,
             default_mss: 536,
             hop_limit: 64,
@@ -128,6 +130,14 @@ impl Default for Config {
             slow_start_after_idle: true,
             timestamps: true,
             sack: true,
+            dsack: true,
+            rack: true,
+            tail_loss_probe: true,
+            prr: true,
+            undo: true,
+            f_rto: true,
+            limited_transmit: true,
+            rto_restart: false,
             window_scaling: true,
             nodelay: false,
             delayed_ack: Duration::from_millis(40),

@@ -10,7 +10,7 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BeforeAck {
     flight: u32,
-    delivered: u64,
+    pub(crate) delivered: u64,
     phase: Phase,
 }
 
@@ -45,14 +45,9 @@ impl Connection {
         if delivered == 0 && lost == 0 {
             return;
         }
-        let min_rtt_ns = self.cold.rtt.min_ns().unwrap_or(0);
-        // What was sent again and acknowledged sooner than anything ever was, had arrived the first time: when it
-        // was last sent says nothing.
-        let newest = progress
-            .delivered
-            .as_ref()
-            .filter(|d| !d.retransmitted || now.nanos_since(d.sent_at) >= min_rtt_ns);
+        let newest = progress.delivered.as_ref();
         let round_start = newest.is_some_and(|d| board.delivery.on_ack(now, d.sent_at, &d.delivery));
+        let min_rtt_ns = self.cold.rtt.min_ns().unwrap_or(0);
         let (rate, loss) = if self.cold.congestion.wants_rate() {
             let rate = newest.map(|d| board.delivery.sample(d.sent_at, &d.delivery, d.len, min_rtt_ns));
             (rate, board.delivery.take_remarkable_loss())
@@ -60,9 +55,6 @@ impl Connection {
             (None, None)
         };
         let flight = board.in_flight();
-        if rate.is_some() && self.cold.congestion.holds_back() {
-            board.delivery.on_app_limited(flight);
-        }
         let flight_before = before.flight.max(acked);
         let limited = self.cold.usage.is_limited(&self.hot.window);
         // The acknowledgement that ends fast recovery belongs to it: what it covers has left long ago.
@@ -87,6 +79,5 @@ impl Connection {
             phase,
         };
         self.cold.congestion.on_ack(&mut self.hot.window, &ack);
-        self.refresh_pacing();
     }
 }

@@ -2,22 +2,25 @@
 //! ask of it. Segments come in through `input`, go out through `output`.
 
 use bypath_wire::seq::SeqNum;
-use bypath_wire::tcp::SackBlock;
 
 use crate::assembler::Assembler;
 use crate::autotune::ReceiveTuner;
 use crate::config::{Config, CongestionControl};
 use crate::congestion::{Congestion, Window};
-use crate::pacing::Pacer;
+use crate::f_rto::FRto;
+use crate::prr::Prr;
 use crate::push::Push;
+use crate::rack::Rack;
 use crate::receive::PeerSegment;
-use crate::recovery::Rack;
 use crate::rtt::RttEstimator;
+use crate::sack_report::Duplicates;
 use crate::scoreboard::Scoreboard;
 use crate::stall::Stall;
 use crate::state::State;
 use crate::stats::ConnectionStats;
+use crate::tail_loss::TailLoss;
 use crate::time::Instant;
+use crate::undo::Undo;
 use crate::validation::Usage;
 
 /// Why a connection is over.
@@ -74,8 +77,14 @@ impl Bits {
     pub(crate) const ORPHAN: Self = Self(1 << 14);
     /// SYN was sent more than once: its acknowledgement gives no round-trip sample.
     pub(crate) const SYN_RETRANSMITTED: Self = Self(1 << 15);
-    /// Data leaves at a rate, see `pacing`.
-    pub(crate) const PACED: Self = Self(1 << 16);
+
+    /// A tail loss probe is to be sent.
+    pub(crate) const TAIL_PROBE: Self = Self(1 << 16);
+    /// A tail loss probe is under way.
+    pub(crate) const TAIL_PROBED: Self = Self(1 << 17);
+
+    /// Something was received twice, and is to be reported.
+    pub(crate) const DSACK: Self = Self(1 << 18);
 
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -145,11 +154,16 @@ pub(crate) struct Cold {
     pub(crate) iss: SeqNum,
     pub(crate) congestion: Congestion,
     pub(crate) usage: Usage,
-    pub(crate) pacer: Pacer,
     pub(crate) rtt: RttEstimator,
     pub(crate) scoreboard: Scoreboard,
     pub(crate) assembler: Assembler,
     pub(crate) rack: Rack,
+    pub(crate) prr: Prr,
+    pub(crate) undo: Undo,
+    pub(crate) f_rto: FRto,
+    pub(crate) tail_loss: TailLoss,
+    /// The last segment was sent again, as a recovery does once at most (RFC 6675).
+    pub(crate) rescued: bool,
     /// Recovery ends when this is acknowledged.
     pub(crate) recovery_point: SeqNum,
     /// When SYN went out, for the first round-trip sample.
@@ -176,8 +190,8 @@ pub(crate) struct Cold {
     pub(crate) passive: bool,
     /// Sequence number of a FIN that came ahead of its turn.
     pub(crate) fin_ahead: Option<SeqNum>,
-    /// Range last received twice, to report once (RFC 2883).
-    pub(crate) dsack: Option<SackBlock>,
+    /// What was received twice, to report once (RFC 2883).
+    pub(crate) duplicates: Duplicates,
     pub(crate) stats: ConnectionStats,
     pub(crate) peer_segment: PeerSegment,
     pub(crate) tuner: ReceiveTuner,
@@ -393,7 +407,6 @@ impl Connection {
         self.cold.assembler.clear();
         self.cold.reorder_at = Instant::NEVER;
         self.cold.lifetime_at = Instant::NEVER;
-        self.cold.pacer.wake_at = None;
         self.hot.ack_at = Instant::NEVER;
         self.hot.rtx_at = Instant::NEVER;
         self.hot.aux_at = Instant::NEVER;
@@ -407,7 +420,6 @@ impl Connection {
         let options = if self.hot.bits.has(Bits::TIMESTAMPS) { 12 } else { 0 };
         let whole = self.cold.peer_mss.max(MIN_MSS).min(self.cold.path_mss.max(MIN_MSS));
         self.hot.window.mss = u32::from(whole - options);
-        self.cold.scoreboard.delivery.set_segment(self.hot.window.mss);
     }
 
     /// Work that the peer must answer begins: from here the user timeout counts.

@@ -3,7 +3,7 @@
 //! The caller has verified the checksum. What is to be sent in answer is only noted here; it goes out when
 //! the caller asks [`Connection::poll_transmit`], once for all segments of a batch.
 
-use bypath_wire::tcp::{SackBlock, TcpFlags, Timestamps};
+use bypath_wire::tcp::{TcpFlags, Timestamps};
 
 use crate::connection::{Bits, CloseReason, Connection};
 use crate::reset::reset_for;
@@ -47,7 +47,12 @@ impl Connection {
         let hot = &mut self.hot;
         let header = segment.header;
         let options = segment.options;
-        let unusual = Bits::HOLES.or(Bits::RECOVERY).or(Bits::LOSS).or(Bits::PERSIST).or(Bits::DEAF);
+        let unusual = Bits::HOLES
+            .or(Bits::RECOVERY)
+            .or(Bits::LOSS)
+            .or(Bits::PERSIST)
+            .or(Bits::DEAF)
+            .or(Bits::TAIL_PROBED);
         let plain = hot.state == State::Established
             && header.flags | TcpFlags::PSH == TcpFlags::ACK | TcpFlags::PSH
             && header.seq == hot.rcv_nxt
@@ -305,8 +310,8 @@ impl Connection {
         }
         self.hot.bits.set(Bits::ACK_NOW);
         let end = segment.header.seq + segment.payload_len;
-        if segment.payload_len > 0 && self.hot.bits.has(Bits::SACK) && end.at_or_before(self.hot.rcv_nxt) {
-            self.cold.dsack = Some(SackBlock { left: segment.header.seq, right: end });
+        if end.at_or_before(self.hot.rcv_nxt) {
+            self.note_duplicate(segment.header.seq, end);
         }
     }
 

@@ -8,8 +8,7 @@
 //!
 //! The rooms: [`input`](crate) takes segments (RFC 9293 section 3.10.7), `receive` places their payload, `output` builds them, `timers`
 //! fires what is due; `scoreboard` remembers what was sent and what of it the peer holds, `recovery`
-//! decides what is lost, `congestion` how much may be in flight, `delivery_rate` measures how fast it arrives, `pacing`
-//! spreads it, `rtt` how long to wait; `assembler` keeps
+//! decides what is lost, `congestion` how much may be in flight, `delivery_rate` measures how fast it arrives, `rtt` how long to wait; `assembler` keeps
 //! the ranges received out of order; `isn` chooses initial sequence numbers.
 
 mod acks;
@@ -20,29 +19,35 @@ mod congestion;
 mod congestion_feed;
 mod connection;
 mod delivery_rate;
+mod dup_acks;
 mod ecn;
+mod f_rto;
 mod input;
 mod isn;
 mod open;
 mod output;
-mod pacing;
+mod prr;
 mod push;
+mod rack;
 mod receive;
 mod recovery;
 mod reset;
 mod rtt;
+mod sack_report;
 mod scoreboard;
 mod segment;
 mod settings;
 mod stall;
 mod state;
 mod stats;
+mod tail_loss;
 mod time;
 mod timers;
+mod undo;
 mod validation;
 mod window;
 
-pub use config::{Config, CongestionControl, Pacing};
+pub use config::{Config, CongestionControl};
 pub use connection::{CloseReason, Connection};
 pub use ecn::Ecn;
 pub use isn::IsnGenerator;

@@ -8,17 +8,21 @@ use crate::autotune::ReceiveTuner;
 use crate::config::Config;
 use crate::congestion::{Congestion, Window};
 use crate::connection::{Bits, Cold, Connection, Hot};
-use crate::pacing::Pacer;
+use crate::f_rto::FRto;
+use crate::prr::Prr;
 use crate::push::Push;
+use crate::rack::Rack;
 use crate::receive::PeerSegment;
-use crate::recovery::Rack;
 use crate::rtt::RttEstimator;
+use crate::sack_report::Duplicates;
 use crate::scoreboard::Scoreboard;
 use crate::segment::Segment;
 use crate::stall::Stall;
 use crate::state::State;
 use crate::stats::ConnectionStats;
+use crate::tail_loss::TailLoss;
 use crate::time::Instant;
+use crate::undo::Undo;
 use crate::validation::Usage;
 
 impl Connection {
@@ -80,11 +84,15 @@ impl Connection {
             iss,
             congestion: Congestion::new(&config),
             usage: Usage::new(iss, now),
-            pacer: Pacer::default(),
             rtt,
             scoreboard: Scoreboard::default(),
             assembler: Assembler::default(),
             rack: Rack::default(),
+            prr: Prr::default(),
+            undo: Undo::default(),
+            f_rto: FRto::Off,
+            tail_loss: TailLoss::default(),
+            rescued: false,
             recovery_point: iss,
             syn_sent_at: now,
             stalled_since: now,
@@ -100,7 +108,7 @@ impl Connection {
             challenges: 0,
             passive: false,
             fin_ahead: None,
-            dsack: None,
+            duplicates: Duplicates::new(),
             stats: ConnectionStats::default(),
             peer_segment,
             tuner,
@@ -187,8 +195,10 @@ impl Connection {
             self.cold.stats.handshake_rtt_ns = rtt.max(1);
             self.cold.rtt.sample(rtt);
         }
+        if self.hot.bits.has(Bits::SACK) && self.cold.config.rack && self.cold.config.tail_loss_probe {
+            self.cold.rtt.use_probes();
+        }
         self.hot.rto_ns = self.cold.rtt.rto_ns();
-        self.start_pacing();
         self.cold.stalled_since = now;
         self.cold.tuner.start(now, self.hot.rcv_nxt);
         self.start_keep_alive(now);

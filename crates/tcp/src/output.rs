@@ -6,12 +6,13 @@ use bypath_wire::tcp::{TcpFlags, TcpOptions, Timestamps};
 
 use crate::connection::{Bits, Connection};
 use crate::ecn::Ecn;
+use crate::f_rto::FRto;
 use crate::segment::TxSegment;
 use crate::state::State;
 use crate::time::Instant;
 
-/// Bytes of options besides timestamps that SACK blocks take: 4 and 8 for each.
-const SACK_HEADER: u32 = 4;
+/// When something is to be sent besides data, whether lost or new, and acknowledgements.
+const RARE: Bits = Bits::PROBE.or(Bits::TAIL_PROBE).or(Bits::RECOVERY).or(Bits::LOSS);
 
 /// New data that goes out now.
 struct New {
@@ -36,7 +37,7 @@ impl Connection {
                 if let Some(new) = self.new_data(now) {
                     return Some(self.data_segment(now, new.start, new.len, new.fin, false));
                 }
-                self.bare_probe(now).or_else(|| self.acknowledgement(now))
+                self.rare_data(now).or_else(|| self.acknowledgement(now))
             }
         }
     }
@@ -77,30 +78,29 @@ impl Connection {
     #[inline(never)]
     fn lost_data(&mut self, now: Instant) -> Option<TxSegment> {
         let mss = self.payload_limit();
-        let (start, mut len) = self.cold.scoreboard.next_lost(mss)?;
+        let (start, len) = self.cold.scoreboard.next_lost(mss)?;
         if self.pipe() + len > self.hot.window.cwnd && !self.hot.bits.has(Bits::FORCE) {
             self.note_usage(now, true);
             return None;
         }
-        if self.held_by_pacing(now) {
+        if self.cold.f_rto == FRto::NewData {
             return None;
         }
-        self.note_paced(now, len);
         self.hot.bits.clear(Bits::FORCE);
-        let fin_seq = self.fin_seq();
-        let fin = self.hot.bits.has(Bits::FIN_SENT) && (start + len).after(fin_seq);
-        self.cold.scoreboard.retransmitted(start, len, now);
-        if fin {
-            len -= 1;
+        Some(self.send_again_now(now, start, len))
+    }
+
+    /// What is seldom to be sent, when there is nothing else.
+    fn rare_data(&mut self, now: Instant) -> Option<TxSegment> {
+        if !self.hot.bits.has(RARE) {
+            return None;
         }
-        // The byte of a window probe is not a retransmission: it was never lost.
-        let again = !self.hot.bits.has(Bits::PERSIST);
-        self.cold.stats.segs_retrans += u64::from(again);
-        self.cold.stats.octets_retrans += u64::from(if again { len } else { 0 });
-        if self.hot.rtx_at == Instant::NEVER {
-            self.hot.rtx_at = now.plus_nanos(self.hot.rto_ns);
+        if self.f_rto_gives_up()
+            && let Some(segment) = self.lost_data(now)
+        {
+            return Some(segment);
         }
-        Some(self.data_segment(now, start, len, fin, again))
+        self.tail_probe(now).or_else(|| self.speculative_data(now)).or_else(|| self.bare_probe(now))
     }
 
     /// New data and FIN, as far as both windows, Nagle and silly-window avoidance let it.
@@ -132,7 +132,7 @@ impl Connection {
             self.restart_after_idle(now);
         }
         let pipe = self.pipe();
-        if len > self.hot.window.cwnd.saturating_sub(pipe) && pipe > 0 {
+        if len > self.hot.window.cwnd.saturating_sub(pipe) && pipe > 0 && !bits.has(Bits::TAIL_PROBE) {
             self.note_usage(now, true);
             return None;
         }
@@ -141,17 +141,14 @@ impl Connection {
         let worth_it = len == mss
             || (last && (fin_waiting || sent == 0 || bits.has(Bits::NODELAY)))
             || (!last && len >= self.hot.max_snd_wnd / 2)
-            || (len > 0 && bits.has(Bits::PERSIST) && bits.has(Bits::FORCE));
+            || (len > 0 && bits.has(Bits::PERSIST) && bits.has(Bits::FORCE))
+            || (len > 0 && bits.has(Bits::TAIL_PROBE));
         if !worth_it {
             if sent == 0 {
                 self.enter_persist(now, sent);
             }
             return None;
         }
-        if self.held_by_pacing(now) {
-            return None;
-        }
-        self.note_paced(now, len);
         self.hot.bits.clear(Bits::FORCE);
         if sent == 0 {
             self.cold.stalled_since = now;
@@ -165,35 +162,23 @@ impl Connection {
         }
         if self.hot.rtx_at == Instant::NEVER || self.hot.bits.has(Bits::PERSIST) {
             self.hot.bits.clear(Bits::PERSIST);
-            self.hot.rtx_at = now.plus_nanos(self.hot.rto_ns);
+            self.arm(now);
+        }
+        if bits.has(Bits::TAIL_PROBE) {
+            self.probed_with_new_data();
         }
         Some(New { start, len, fin })
     }
 
-    /// Bytes thought to be in the network. Without SACK each duplicate acknowledgement stands for a segment
-    /// that has left it (RFC 5681 section 3.2 steps 2 and 4, RFC 3042).
-    fn pipe(&self) -> u32 {
-        let left = u32::from(self.hot.dup_acks) * self.hot.window.mss;
-        self.cold.scoreboard.in_flight().saturating_sub(left)
-    }
-
-    /// Bytes of payload that fit beside the options this segment will carry (RFC 6691).
-    fn payload_limit(&self) -> u32 {
-        if !self.hot.bits.has(Bits::HOLES) || !self.hot.bits.has(Bits::SACK) {
-            return self.hot.window.mss;
-        }
-        let blocks = self.cold.assembler.sack_blocks(self.sack_room()).len() as u32;
-        let options = if blocks > 0 { SACK_HEADER + 8 * blocks } else { 0 };
-        self.hot.window.mss.saturating_sub(options).max(1)
-    }
-
-    /// SACK blocks that fit: 40 bytes of options, 12 of them for timestamps.
-    fn sack_room(&self) -> usize {
-        if self.hot.bits.has(Bits::TIMESTAMPS) { 3 } else { 4 }
-    }
-
     #[inline(always)]
-    fn data_segment(&mut self, now: Instant, start: SeqNum, len: u32, fin: bool, again: bool) -> TxSegment {
+    pub(crate) fn data_segment(
+        &mut self,
+        now: Instant,
+        start: SeqNum,
+        len: u32,
+        fin: bool,
+        again: bool,
+    ) -> TxSegment {
         let offset = self.hot.acknowledged + start.offset_from(self.hot.snd_una).max(0) as u64;
         let mut flags = TcpFlags::ACK;
         if len > 0 && self.is_pushed(offset + u64::from(len), again) {
@@ -203,7 +188,7 @@ impl Connection {
             flags |= TcpFlags::FIN;
         }
         self.cold.stats.data_segs_out += u64::from(len > 0);
-        let mut segment = self.segment(now, start, flags, false);
+        let mut segment = self.segment(now, start, flags);
         segment.offset = offset;
         segment.len = len;
         segment.retransmission = again;
@@ -212,15 +197,19 @@ impl Connection {
 
     /// A segment with everything but a payload. It acknowledges all there is to acknowledge.
     #[inline(always)]
-    fn segment(&mut self, now: Instant, seq: SeqNum, flags: TcpFlags, bare: bool) -> TxSegment {
+    fn segment(&mut self, now: Instant, seq: SeqNum, flags: TcpFlags) -> TxSegment {
         let mut options = TcpOptions { timestamps: self.timestamps_if_agreed(now), ..TcpOptions::default() };
-        if self.hot.bits.has(Bits::SACK) && (self.hot.bits.has(Bits::HOLES) || self.cold.dsack.is_some()) {
-            self.report_blocks(&mut options, bare);
+        if self.hot.bits.has(Bits::SACK) && self.hot.bits.has(Bits::HOLES.or(Bits::DSACK)) {
+            self.report_blocks(&mut options);
         }
         let window = self.window_field(false);
         self.hot.last_ack_sent = self.hot.rcv_nxt;
         self.hot.ack_at = Instant::NEVER;
         self.hot.bits.clear(Bits::ACK_NOW);
+        if self.hot.bits.has(Bits::DSACK) {
+            // One report to an acknowledgement: the next follows.
+            self.hot.bits.set(Bits::ACK_NOW);
+        }
         self.cold.stats.segs_out += 1;
         TxSegment {
             seq,
@@ -235,19 +224,6 @@ impl Connection {
         }
     }
 
-    #[inline(never)]
-    fn report_blocks(&mut self, options: &mut TcpOptions, bare: bool) {
-        let mut room = self.sack_room();
-        // RFC 2883 section 4: the duplicate first, and once. Beside a payload it would not fit.
-        if let Some(dsack) = self.cold.dsack.take_if(|_| bare) {
-            let _ = options.sack.try_push(dsack);
-            room -= 1;
-        }
-        for block in self.cold.assembler.sack_blocks(room) {
-            let _ = options.sack.try_push(block);
-        }
-    }
-
     /// A probe without data: one before what is outstanding, so that the peer must answer
     /// (RFC 9293 section 3.8.4).
     fn bare_probe(&mut self, now: Instant) -> Option<TxSegment> {
@@ -255,14 +231,14 @@ impl Connection {
             return None;
         }
         self.hot.bits.clear(Bits::PROBE);
-        Some(self.segment(now, self.hot.snd_una - 1, TcpFlags::ACK, true))
+        Some(self.segment(now, self.hot.snd_una - 1, TcpFlags::ACK))
     }
 
     fn acknowledgement(&mut self, now: Instant) -> Option<TxSegment> {
         if !self.hot.bits.has(Bits::ACK_NOW) {
             self.hot.extra_acks = self.hot.extra_acks.checked_sub(1)?;
         }
-        Some(self.segment(now, self.sequence_of_bare(), TcpFlags::ACK, true))
+        Some(self.segment(now, self.sequence_of_bare(), TcpFlags::ACK))
     }
 
     /// Sequence number of a segment without data: `snd_nxt`, unless a probe was sent beyond the peer's window.

@@ -112,6 +112,9 @@ impl Connection {
         let take = fresh.min(room);
         out.skip = skip;
         if fresh > 0 {
+            if skip > 0 || self.hot.bits.has(Bits::HOLES) {
+                self.note_partial_duplicate(start, skip, start + skip + take);
+            }
             out.deliver = take;
             self.hot.rcv_nxt += take;
             if self.hot.bits.has(Bits::HOLES) {
@@ -143,6 +146,16 @@ impl Connection {
         }
     }
 
+    /// Of a segment from `start` to `end` that brings something new the first `skip` bytes had been received
+    /// before, or some that were stored. The first such run is reported (RFC 2883 section 4.2).
+    fn note_partial_duplicate(&mut self, start: SeqNum, skip: u32, end: SeqNum) {
+        if skip > 0 {
+            self.note_duplicate(start, start + skip);
+        } else if let Some(twice) = self.cold.assembler.overlap(start, end) {
+            self.note_duplicate(twice.left, twice.right);
+        }
+    }
+
     /// A segment beyond the next expected byte.
     fn keep_for_later(&mut self, start: SeqNum, segment: &Segment<'_>, room: u32, out: &mut Received) {
         // At once, so that the sender learns of the hole (RFC 5681 section 4.2). Without SACK it counts
@@ -162,6 +175,11 @@ impl Connection {
             if len == 0 {
                 return;
             }
+        }
+        if len > 0
+            && let Some(twice) = self.cold.assembler.overlap(start, start + len)
+        {
+            self.note_duplicate(twice.left, twice.right);
         }
         if len == 0 || !self.cold.assembler.insert(start, start + len) {
             out.dropped = Some(DropCause::ReassemblyFull);

@@ -1,6 +1,10 @@
 //! Round-trip time and the retransmission timeout, by RFC 6298. All times in nanoseconds.
 
 use crate::config::Config;
+use crate::time::Instant;
+
+/// Shortest patience of a tail loss probe: less would be run out by a peer that is busy.
+const MIN_PROBE_NS: u64 = 2_000_000;
 
 /// The estimator of RFC 6298 section 2, and the smallest round trip seen.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +16,14 @@ pub(crate) struct RttEstimator {
     min_rto_ns: u64,
     max_rto_ns: u64,
     backoff: u8,
+    /// Tail loss probes are sent (RFC 8985 section 7).
+    probes: bool,
+    /// The timer of the last segments runs from when they were sent (RFC 7765).
+    restarts: bool,
+    /// What an acknowledgement restarts the timer with: a probe's patience or the timeout.
+    timer_ns: u64,
+    /// When the retransmission timer was last started.
+    pub(crate) armed_at: Instant,
 }
 
 impl RttEstimator {
@@ -25,7 +37,44 @@ impl RttEstimator {
             min_rto_ns: ns(config.min_rto),
             max_rto_ns: ns(config.max_rto).max(ns(config.initial_rto)),
             backoff: 0,
+            probes: false,
+            restarts: config.rto_restart,
+            timer_ns: ns(config.initial_rto),
+            armed_at: Instant::ZERO,
         }
+    }
+
+    /// Both ends know SACK, and tail loss probes are wanted.
+    pub(crate) fn use_probes(&mut self) {
+        self.probes = true;
+        self.refresh_timer();
+    }
+
+    pub(crate) fn probes(&self) -> bool {
+        self.probes
+    }
+
+    pub(crate) fn restarts(&self) -> bool {
+        self.restarts
+    }
+
+    pub(crate) fn backoff(&self) -> u8 {
+        self.backoff
+    }
+
+    /// Patience before a tail loss probe: two round trips (RFC 8985 section 7.2).
+    pub(crate) fn probe_ns(&self) -> u64 {
+        if self.srtt_ns == 0 { 1_000_000_000 } else { (2 * self.srtt_ns).max(MIN_PROBE_NS) }
+    }
+
+    /// What the timer is started with when something is acknowledged or sent.
+    pub(crate) fn timer_ns(&self) -> u64 {
+        self.timer_ns
+    }
+
+    fn refresh_timer(&mut self) {
+        let rto = self.rto_ns();
+        self.timer_ns = if self.probes && self.backoff == 0 { rto.min(self.probe_ns()) } else { rto };
     }
 
     /// Takes a sample (never of a retransmitted segment: Karn's algorithm is the caller's).
@@ -44,16 +93,19 @@ impl RttEstimator {
         // with steady round trips must not look like a loss.
         self.rto_ns = self.srtt_ns.saturating_add((4 * self.rttvar_ns).max(self.min_rto_ns));
         self.backoff = 0;
+        self.refresh_timer();
     }
 
     /// Doubles the timeout (RFC 6298 section 5.5).
     pub(crate) fn back_off(&mut self) {
         self.backoff = self.backoff.saturating_add(1).min(30);
+        self.refresh_timer();
     }
 
     /// Forgets the doubling: what it counted were probes of a shut window, not losses.
     pub(crate) fn reset_backoff(&mut self) {
         self.backoff = 0;
+        self.refresh_timer();
     }
 
     /// RFC 6298 section 5.7: after a timeout of the SYN, data starts with no less than 3 s until a sample
@@ -63,6 +115,7 @@ impl RttEstimator {
             self.rto_ns = 3_000_000_000;
         }
         self.backoff = 0;
+        self.refresh_timer();
     }
 
     pub(crate) fn rto_ns(&self) -> u64 {

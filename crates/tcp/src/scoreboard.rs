@@ -2,9 +2,19 @@
 //! holds it (SACK), it is thought lost, or it was sent more than once.
 //!
 //! Segments of one burst share a span, so that a full window is a few dozen of them; a span is split where
-//! a SACK block or a retransmission touches a part of it. The room is bounded: when it is used up, a SACK
-//! edge inside a span is ignored (the peer's data is sent again, which is safe), and new segments join the
-//! last span.
+//! a SACK block or a retransmission touches a part of it. The room is bounded: when half of it is used,
+//! segments that are sent at nearly the same time share a span too; when it is used up, a SACK edge inside a
+//! span is ignored (the peer's data is sent again, which is safe), and new segments join the last span.
+//!
+//! What of it is lost, and what goes out again, is found in [`losses`] without looking at every span: spans
+//! that were sent once stand in the order of time as they stand in the order of sequence, and those that were
+//! sent again are remembered in the order in which that happened.
+
+mod losses;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::SackBlock;
@@ -13,7 +23,10 @@ use crate::delivery_rate::{DeliveryRate, Snapshot};
 use crate::time::Instant;
 
 /// Most spans kept.
-const MAX_SPANS: usize = 512;
+const MAX_SPANS: usize = 1024;
+
+/// From here on sendings that are close in time share a span.
+const CROWDED: usize = MAX_SPANS / 2;
 
 /// A run of sequence space that was sent together.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +76,10 @@ pub(crate) struct Progress {
     pub(crate) highest_before: Option<SeqNum>,
     /// Data arrived out of the order it was sent in, with no retransmission involved: the path reorders.
     pub(crate) reordered: bool,
+    /// Of what was never retransmitted and has newly arrived, the lowest sequence number.
+    pub(crate) first_original: Option<SeqNum>,
+    /// Something that was sent again is acknowledged.
+    pub(crate) resent_arrived: bool,
 }
 
 impl Progress {
@@ -80,6 +97,7 @@ impl Progress {
         }
         if !span.retransmitted {
             self.rtt_sent_at = Some(self.rtt_sent_at.map_or(span.sent_at, |t| t.max(span.sent_at)));
+            self.first_original = Some(self.first_original.map_or(span.start, |s| s.earlier(span.start)));
         }
     }
 }
@@ -90,15 +108,39 @@ pub(crate) fn sent_after(t1: Instant, seq1: SeqNum, t2: Instant, seq2: SeqNum) -
 }
 
 /// The spans from `snd_una` to `snd_nxt`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scoreboard {
-    spans: std::collections::VecDeque<Span>,
+    spans: VecDeque<Span>,
+    /// What was sent again, in the order of time; some of it has arrived since.
+    resent: VecDeque<losses::Resent>,
     sacked_bytes: u32,
     lost_bytes: u32,
     /// Highest sequence number that the peer has reported by SACK.
     highest_sacked: Option<SeqNum>,
+    /// While anything is lost: nothing before this is.
+    lost_from: SeqNum,
+    /// Nothing before this is in flight for the first time.
+    first_from: Option<SeqNum>,
+    /// How far apart in time sendings may lie that share a span on a crowded board.
+    pub(crate) grain_ns: u64,
     /// Counts what is delivered and lost.
     pub(crate) delivery: DeliveryRate,
+}
+
+impl Default for Scoreboard {
+    fn default() -> Self {
+        Self {
+            spans: VecDeque::new(),
+            resent: VecDeque::new(),
+            sacked_bytes: 0,
+            lost_bytes: 0,
+            highest_sacked: None,
+            lost_from: SeqNum(0),
+            first_from: None,
+            grain_ns: 0,
+            delivery: DeliveryRate::default(),
+        }
+    }
 }
 
 impl Scoreboard {
@@ -131,22 +173,20 @@ impl Scoreboard {
 
     /// Takes note of new data sent.
     pub(crate) fn sent(&mut self, start: SeqNum, end: SeqNum, now: Instant) {
+        let crowd = self.spans.len();
         if let Some(last) = self.spans.back_mut()
             && !last.sacked
             && !last.lost
             && !last.retransmitted
             && last.end == start
         {
-            if last.sent_at == now {
+            // Within a span the sequence is the order of time. That all of it counts as sent when its first part
+            // was lengthens a measured round trip by as much as it hastens a loss.
+            if last.sent_at == now
+                || (crowd >= CROWDED
+                    && (crowd >= MAX_SPANS || now.nanos_since(last.sent_at) <= self.grain_ns))
+            {
                 last.end = end;
-                return;
-            }
-            if self.spans.len() >= MAX_SPANS {
-                // Bursts are told apart no more: the newest counts for all of the span.
-                let delivery = self.delivery.on_send(now, self.in_flight());
-                if let Some(last) = self.spans.back_mut() {
-                    (last.end, last.sent_at, last.delivery) = (end, now, delivery);
-                }
                 return;
             }
         }
@@ -197,6 +237,7 @@ impl Scoreboard {
         if ambiguous {
             // The rest may have waited at the peer for the retransmission.
             progress.rtt_sent_at = None;
+            progress.resent_arrived = true;
         }
         if self.highest_sacked.is_some_and(|h| h.at_or_before(una)) {
             self.highest_sacked = None;
@@ -252,8 +293,7 @@ impl Scoreboard {
                 if !span.retransmitted && progress.highest_before.is_some_and(|h| span.end.before(h)) {
                     progress.reordered = true;
                 }
-                let high = self.highest_sacked.map_or(span.end, |h| h.later(span.end));
-                self.highest_sacked = Some(high);
+                self.raise_highest_sacked(span.end);
             }
             i += 1;
         }
@@ -279,193 +319,27 @@ impl Scoreboard {
         }
     }
 
-    /// Marks lost every span for which `is_lost` says so; each span that may yet be.
-    pub(crate) fn mark_lost(&mut self, mut is_lost: impl FnMut(&Span) -> bool) -> u32 {
-        let mut newly = 0;
-        for span in &mut self.spans {
-            if !span.sacked && !span.lost && is_lost(span) {
-                span.lost = true;
-                newly += span.len();
-                self.delivery.on_lost(&span.delivery, span.len());
-            }
+    fn raise_highest_sacked(&mut self, end: SeqNum) {
+        if self.highest_sacked.is_none() {
+            // What was found on an earlier occasion may lie half the sequence space back.
+            self.first_from = None;
         }
-        self.lost_bytes += newly;
-        newly
+        self.highest_sacked = Some(self.highest_sacked.map_or(end, |high| high.later(end)));
     }
 
-    /// Marks the first `len` bytes outstanding as lost, unless they are already (RFC 6582, without SACK).
-    pub(crate) fn mark_head_lost(&mut self, len: u32) {
-        let Some(first) = self.spans.front().copied() else { return };
-        if first.sacked || first.lost {
-            return;
-        }
-        if first.len() > len {
-            self.split(0, first.start + len);
-        }
-        if let Some(first) = self.spans.front_mut() {
-            first.lost = true;
-            self.lost_bytes += first.len();
-            self.delivery.on_lost(&first.delivery, first.len());
-        }
+    /// The spans that overlap `start..end`, by index.
+    fn overlapping(&self, start: SeqNum, end: SeqNum) -> core::ops::Range<usize> {
+        let first = self.spans.partition_point(|s| s.end.at_or_before(start));
+        let after = self.spans.partition_point(|s| s.start.before(end));
+        first..after.max(first)
     }
 
-    /// After a timeout nothing that the peer said by SACK is relied on if it holds what it has not
-    /// acknowledged (RFC 2018 section 8: it may have thrown it away).
-    pub(crate) fn forget_sacks_if_reneged(&mut self) {
-        if self.spans.front().is_some_and(|s| s.sacked) {
-            for span in &mut self.spans {
-                span.sacked = false;
-            }
-            self.sacked_bytes = 0;
-            self.highest_sacked = None;
-        }
-    }
-
-    /// The first lost range, at most `max` bytes of it.
-    pub(crate) fn next_lost(&self, max: u32) -> Option<(SeqNum, u32)> {
-        if self.lost_bytes == 0 {
-            return None;
-        }
-        self.spans.iter().find(|s| s.lost).map(|s| (s.start, s.len().min(max)))
-    }
-
-    /// `len` bytes from `start`, a range that [`Scoreboard::next_lost`] gave, are sent again at `now`.
-    pub(crate) fn retransmitted(&mut self, start: SeqNum, len: u32, now: Instant) {
-        let Some(i) = self.spans.iter().position(|s| s.lost && s.start == start) else { return };
-        if self.spans[i].len() > len && !self.split(i, start + len) {
-            // No room to tell the parts apart: all of it counts as sent again. What was not is found lost
-            // once more by its time.
-            self.lost_bytes = self.lost_bytes.saturating_sub(self.spans[i].len() - len);
-        }
-        let delivery = self.delivery.on_send(now, self.in_flight());
-        let span = &mut self.spans[i];
-        span.lost = false;
-        span.retransmitted = true;
-        span.sent_at = now;
-        span.delivery = delivery;
-        self.lost_bytes = self.lost_bytes.saturating_sub(len);
-        // Parts of one span that are sent again together are one span again.
-        if i > 0 {
-            let (before, this) = (self.spans[i - 1], self.spans[i]);
-            if before.retransmitted
-                && !before.sacked
-                && !before.lost
-                && before.sent_at == this.sent_at
-                && before.end == this.start
-            {
-                self.spans[i - 1].end = this.end;
-                self.spans.remove(i);
-            }
-        }
+    /// When what was sent last was, and what has waited longest.
+    pub(crate) fn sent_times(&self) -> Option<(Instant, Instant)> {
+        Some((self.spans.back()?.sent_at, self.spans.front()?.sent_at))
     }
 
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn t(n: u64) -> Instant {
-        Instant::from_nanos(n)
-    }
-    fn s(n: u32) -> SeqNum {
-        SeqNum(n.wrapping_add(u32::MAX - 2_000))
-    }
-    fn block(l: u32, r: u32) -> SackBlock {
-        SackBlock { left: s(l), right: s(r) }
-    }
-
-    #[test]
-    fn segments_of_one_burst_share_a_span() {
-        let mut b = Scoreboard::default();
-        b.sent(s(0), s(100), t(1));
-        b.sent(s(100), s(200), t(1));
-        b.sent(s(200), s(300), t(2));
-        assert_eq!(b.spans.len(), 2);
-        assert_eq!(b.in_flight(), 300);
-    }
-
-    #[test]
-    fn a_sack_in_the_middle_leaves_the_edges_in_flight() {
-        let mut b = Scoreboard::default();
-        b.sent(s(0), s(1_000), t(1));
-        let mut p = Progress::default();
-        b.sack(block(300, 600), &mut p);
-        assert_eq!(p.newly_sacked, 300);
-        assert_eq!(b.in_flight(), 700);
-        b.sack(block(300, 600), &mut p);
-        assert_eq!(p.newly_sacked, 300, "the same block again brings nothing new");
-    }
-
-    #[test]
-    fn retransmission_of_a_part_leaves_the_rest_lost() {
-        let mut b = Scoreboard::default();
-        b.sent(s(0), s(1_000), t(1));
-        b.mark_lost(|_| true);
-        assert_eq!(b.in_flight(), 0);
-        assert_eq!(b.next_lost(400), Some((s(0), 400)));
-        b.retransmitted(s(0), 400, t(5));
-        assert_eq!(b.in_flight(), 400);
-        assert_eq!(b.next_lost(400), Some((s(400), 400)));
-        let mut p = Progress::default();
-        b.acknowledge(s(400), &mut p);
-        assert_eq!(p.rtt_sent_at, None, "Karn: no sample from what was sent twice");
-        assert_eq!(b.lost_bytes(), 600);
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_a_byte_by_byte_model(
-            ops in prop::collection::vec((0u8..5, 0u32..60, 1u32..30), 1..80)
-        ) {
-            #[derive(Clone, Copy, Default)]
-            struct Byte { sacked: bool, lost: bool }
-            let mut b = Scoreboard::default();
-            let mut model: Vec<Byte> = Vec::new(); // by absolute position
-            let (mut una, mut now) = (0u32, 0u64);
-            for (op, at, len) in ops {
-                now += 1;
-                let nxt = model.len() as u32;
-                match op {
-                    0 => {
-                        b.sent(s(nxt), s(nxt + len), t(now));
-                        model.resize((nxt + len) as usize, Byte::default());
-                    }
-                    1 if una + at < nxt => {
-                        una += at;
-                        b.acknowledge(s(una), &mut Progress::default());
-                    }
-                    2 if una + at + len < nxt => {
-                        b.sack(block(una + at, una + at + len), &mut Progress::default());
-                        for x in &mut model[(una + at) as usize..(una + at + len) as usize] {
-                            *x = Byte { sacked: true, lost: false };
-                        }
-                    }
-                    3 => {
-                        b.mark_lost(|_| true);
-                        for x in &mut model[una as usize..] {
-                            x.lost = !x.sacked;
-                        }
-                    }
-                    4 => if let Some((start, n)) = b.next_lost(len) {
-                        b.retransmitted(start, n, t(now));
-                        let from = start.offset_from(s(0)) as usize;
-                        for x in &mut model[from..from + n as usize] {
-                            prop_assert!(x.lost);
-                            x.lost = false;
-                        }
-                    },
-                    _ => {}
-                }
-                let live = &model[una as usize..];
-                prop_assert_eq!(b.sacked_bytes(), live.iter().filter(|x| x.sacked).count() as u32);
-                prop_assert_eq!(b.lost_bytes(), live.iter().filter(|x| x.lost).count() as u32);
-                prop_assert_eq!(b.in_flight(), live.iter().filter(|x| !x.lost && !x.sacked).count() as u32);
-            }
-        }
     }
 }

@@ -82,6 +82,18 @@ pub struct ConnectionStats {
     pub timeouts: u64,
     /// Times loss recovery was entered without a timeout.
     pub fast_recoveries: u64,
+    /// Of these, those that turned out to have been needless (RFC 4898: SpuriousFrDetected).
+    pub spurious_recoveries: u64,
+    /// Of the timeouts, those that turned out to have been needless (RFC 4898: SpuriousRtoDetected).
+    pub spurious_timeouts: u64,
+    /// Tail loss probes sent (RFC 8985 section 7).
+    pub tail_loss_probes: u64,
+    /// Of these, those that repaired a loss.
+    pub tail_loss_recoveries: u64,
+    /// Acknowledgements that reported a duplicate (RFC 4898: DSACKDups).
+    pub dsacks_in: u64,
+    /// Duplicates reported to the peer (RFC 2883).
+    pub dsacks_out: u64,
     /// Duplicate acknowledgements received.
     pub dup_acks_in: u64,
     /// Segments received ahead of their turn.

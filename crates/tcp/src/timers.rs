@@ -20,14 +20,11 @@ impl Connection {
             self.hot.bits.set(Bits::ACK_NOW);
         }
         if self.cold.reorder_at.is_due(now) {
-            self.detect_losses(now);
-            let nothing = crate::scoreboard::Progress::default();
-            self.recover(now, &nothing, 0, false);
+            self.on_reordering_timer(now);
         }
         if self.hot.rtx_at.is_due(now) {
             self.on_retransmission_timer(now, &mut events);
         }
-        self.on_pacing_timer(now);
         if self.cold.lifetime_at.is_due(now) {
             self.on_lifetime_timer(now);
         }
@@ -55,9 +52,11 @@ impl Connection {
         if self.hot.bits.has(Bits::PERSIST) {
             self.send_window_probe(now);
         } else if !self.cold.scoreboard.is_empty() {
-            self.on_timeout(now);
-            if self.note_stall() {
-                events.insert(Events::STALLED);
+            if !self.before_timeout(now) {
+                self.on_timeout(now);
+                if self.note_stall() {
+                    events.insert(Events::STALLED);
+                }
             }
         } else {
             self.hot.rtx_at = Instant::NEVER;
@@ -156,6 +155,6 @@ impl Connection {
 
     /// Recomputes the earliest of the rare timers.
     pub(crate) fn refresh_aux(&mut self) {
-        self.hot.aux_at = self.cold.reorder_at.min(self.cold.lifetime_at).min(self.pacing_deadline());
+        self.hot.aux_at = self.cold.reorder_at.min(self.cold.lifetime_at);
     }
 }

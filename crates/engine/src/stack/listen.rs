@@ -88,7 +88,8 @@ impl Stack {
                     // The application does not keep up: the peer learns at once, not by a timeout.
                     self.counters.count(Cause::Backlog);
                     if let Some(reset) = flow.conn.abort(now) {
-                        self.send_aside(index, &reset, egress);
+                        let template = flow.template.clone();
+                        super::transmit::send_bare(&template, (local, remote), &reset, flow.queue, egress);
                     }
                 }
             }

@@ -105,7 +105,9 @@ impl Stack {
             return true;
         }
         if let Some(reset) = &received.reply {
-            self.send_aside(index, reset, egress);
+            let ports = (flow.local(), flow.remote());
+            let template = flow.template.clone();
+            super::transmit::send_bare(&template, ports, reset, flow.queue, egress);
         }
         if received.events.contains(Events::ESTABLISHED) {
             self.established(now, index, egress);

@@ -84,7 +84,7 @@ fn nothing_outstanding_means_no_timer() {
 
 #[test]
 fn a_timeout_leaves_a_window_of_one_segment_that_slow_start_opens() {
-    let mut s = ten_out(reno());
+    let mut s = ten_out(Config { f_rto: false, ..reno() });
     let again = s.pass(RTO);
     assert_eq!(ranges(&again), [(0, 1_000)]);
     assert_eq!(s.conn.cwnd(), 1_000);

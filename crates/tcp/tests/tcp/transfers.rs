@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bypath_tcp::{Config, CongestionControl, Pacing};
+use bypath_tcp::{Config, CongestionControl};
 
 use crate::sim::{App, Path, Rng, Scenario, World, Writing};
 
@@ -35,6 +35,7 @@ fn bulk(seeds: u64, path: &Path) {
         // Timeouts grow beyond a minute where a quarter is lost: whoever waits must outlast them.
         for config in &mut scenario.configs {
             config.time_wait = Duration::from_secs(1_000);
+            config.user_timeout = Duration::from_secs(20_000);
         }
         scenario.limit = Duration::from_secs(50_000);
         scenario.run();
@@ -104,9 +105,6 @@ fn anything(seed: u64) -> World {
             min_rto: Duration::from_millis(rng.pick(&[200, 1_000])),
             keep_alive: rng.pick(&[None, Some(Duration::from_millis(300)), Some(Duration::from_secs(5))]),
             initial_window_segments: rng.pick(&[1, 10, 10, 64]),
-            congestion: rng.pick(&EVERY_ALGORITHM),
-            pacing: rng.pick(&[Pacing::Auto, Pacing::Auto, Pacing::On, Pacing::Off]),
-            fixed_window: 20_000,
             ..config(rng.next())
         };
         scenario.apps[i] = App {
@@ -128,6 +126,7 @@ fn anything(seed: u64) -> World {
             queue: rng.pick(&[20_000, 1 << 20]),
             loss: rng.pick(&[0.0, 0.0, 0.01, 0.05]),
             reorder: rng.pick(&[0.0, 0.0, 0.1]),
+            overtaken: (0.0, 0),
             duplicate: rng.pick(&[0.0, 0.0, 0.05]),
             drop_data: Vec::new(),
         };
@@ -179,9 +178,6 @@ fn totals(path: &Path, config: &Config) -> (u64, u64, u64) {
     }
     sum
 }
-
-const EVERY_ALGORITHM: [CongestionControl; 4] =
-    [CongestionControl::Cubic, CongestionControl::NewReno, CongestionControl::Bbr, CongestionControl::None];
 
 const ALGORITHMS: [CongestionControl; 2] = [CongestionControl::Cubic, CongestionControl::NewReno];
 

@@ -57,8 +57,8 @@ pub(crate) struct Host {
     /// The receive buffer, by stream offset modulo its size.
     buffer: Vec<Option<u8>>,
     pub(crate) peer_closed: bool,
-    /// When the last byte of the peer's stream had come.
-    pub(crate) peer_closed_at: Instant,
+    /// When the last byte was read.
+    pub(crate) read_all_at: Instant,
     closed: bool,
     pub(crate) events: Vec<Events>,
     // Watching what is sent.
@@ -88,7 +88,7 @@ impl Host {
             read_at: Instant::ZERO,
             buffer,
             peer_closed: false,
-            peer_closed_at: Instant::NEVER,
+            read_all_at: Instant::ZERO,
             closed: false,
             events: Vec::new(),
             edge_sent: None,
@@ -190,6 +190,7 @@ impl Host {
             Some((amount, pause)) => (unread.min(u64::from(amount)), pause),
         };
         self.read += amount;
+        self.read_all_at = now;
         self.read_at = now + pause;
         let space = self.space();
         let unread = (self.received - self.read) as u32;
@@ -245,7 +246,6 @@ impl Host {
         if out.events.contains(Events::PEER_CLOSED) {
             assert!(!self.peer_closed, "the peer closes once: {self}");
             self.peer_closed = true;
-            self.peer_closed_at = now;
         }
         if out.deliver + out.released > 0 {
             let space = self.space();

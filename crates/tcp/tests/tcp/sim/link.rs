@@ -40,6 +40,8 @@ pub(crate) struct Path {
     pub(crate) queue: u64,
     pub(crate) loss: f64,
     pub(crate) reorder: f64,
+    /// Held back until so many later segments, at most, have passed it; or until [`HOLD`] is over.
+    pub(crate) overtaken: (f64, u64),
     pub(crate) duplicate: f64,
     /// Drops the n-th, m-th, … segment that carries data (counted from 0), for tests that aim.
     pub(crate) drop_data: Vec<u32>,
@@ -53,11 +55,15 @@ impl Default for Path {
             queue: 1 << 20,
             loss: 0.0,
             reorder: 0.0,
+            overtaken: (0.0, 0),
             duplicate: 0.0,
             drop_data: Vec::new(),
         }
     }
 }
+
+/// How long a segment is held back for others to overtake it, when none come.
+const HOLD: Duration = Duration::from_millis(2);
 
 /// A path in use.
 pub(crate) struct Link {
@@ -70,6 +76,8 @@ pub(crate) struct Link {
     /// Segments with data that did not arrive.
     pub(crate) lost: u64,
     under_way: BinaryHeap<Reverse<(Instant, u64, PacketBox)>>,
+    /// Held back: how many are still to pass, and when it goes on all the same.
+    held: Vec<(u64, Instant, Packet)>,
 }
 
 /// A packet that takes no part in the order of the heap.
@@ -101,11 +109,13 @@ impl Link {
             data_segments: 0,
             lost: 0,
             under_way: BinaryHeap::new(),
+            held: Vec::new(),
         }
     }
 
     pub(crate) fn next_time(&self) -> Instant {
-        self.under_way.peek().map_or(Instant::NEVER, |Reverse((at, ..))| *at)
+        let first = self.under_way.peek().map_or(Instant::NEVER, |Reverse((at, ..))| *at);
+        self.held.iter().map(|(_, until, _)| *until).fold(first, Instant::min)
     }
 
     pub(crate) fn send(&mut self, now: Instant, packet: Packet) {
@@ -139,7 +149,20 @@ impl Link {
             let again = at.plus_nanos(self.rng.range(1, 5_000_000));
             self.push(again, packet.clone());
         }
+        let (probability, most) = self.path.overtaken;
+        if most > 0 && self.rng.chance(probability) {
+            let by = self.rng.range(1, most + 1);
+            self.held.push((by, at + HOLD, packet));
+            return;
+        }
         self.push(at, packet);
+        for held in &mut self.held {
+            held.0 -= 1;
+        }
+        while let Some(i) = self.held.iter().position(|held| held.0 == 0) {
+            let (_, _, packet) = self.held.remove(i);
+            self.push(at, packet);
+        }
     }
 
     fn push(&mut self, at: Instant, packet: Packet) {
@@ -150,6 +173,10 @@ impl Link {
     pub(crate) fn arrival(&mut self, now: Instant) -> Option<Packet> {
         if self.next_time() > now {
             return None;
+        }
+        while let Some(i) = self.held.iter().position(|(_, until, _)| *until <= now) {
+            let (_, until, packet) = self.held.remove(i);
+            self.push(until, packet);
         }
         self.under_way.pop().map(|Reverse((_, _, packet))| packet.0)
     }
