@@ -4,6 +4,8 @@
 //! A round is: [`Stack::receive`] packets, use the sockets, [`Stack::poll`] with the time, take packets with
 //! [`Stack::transmit`]; come back at [`Stack::next_deadline`].
 
+mod inspect;
+
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};
@@ -446,6 +448,18 @@ impl Stack {
     /// Packets not used, by cause.
     pub fn drops(&self) -> Vec<(&'static str, u64)> {
         self.inner.counters.drops().collect()
+    }
+
+    /// What else the stack has counted: cookies, half-open connections that were given up, and the like. Only
+    /// what has happened.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.inner.counters.tallies().collect()
+    }
+
+    /// Connections whose handshake is not complete, of those that peers opened; they are among
+    /// [`Stack::connections`].
+    pub fn half_open(&self) -> usize {
+        self.inner.half_open()
     }
 
     /// TCP segments sent again.

@@ -22,7 +22,7 @@ pub(crate) enum Cause {
     NoListener,
     /// UDP for a port where nobody listens; answered with ICMP.
     NoSocket,
-    /// The listener's queue is full.
+    /// The listener's accept queue is full: a SYN, or the end of a handshake, not taken.
     Backlog,
     /// No room for another flow.
     FlowTable,
@@ -38,11 +38,38 @@ pub(crate) enum Cause {
     TooLong,
     /// Answers held back: too many resets or ICMP errors in this second.
     RateLimited,
+    /// No room for another half-open connection, and no cookies.
+    SynQueue,
+    /// An acknowledgement of a SYN cookie that was never given, or too long ago.
+    SynCookie,
+    /// SYN and FIN in one segment, which no honest opener sends.
+    SynFin,
     /// An IPv4 packet that says by which way it wants to go.
     SourceRoute,
 }
 
-const CAUSES: [(Cause, &str); 17] = [
+/// What is worth counting and no loss of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Tally {
+    /// SYN-ACKs sent again.
+    SynAckRetrans,
+    /// Half-open connections given up.
+    HalfOpenExpired,
+    /// SYNs answered with a cookie.
+    CookiesSent,
+    /// Connections that came of cookies.
+    CookiesAccepted,
+}
+
+const TALLIES: [(Tally, &str); 4] = [
+    (Tally::SynAckRetrans, "syn_ack_retrans"),
+    (Tally::HalfOpenExpired, "half_open_expired"),
+    (Tally::CookiesSent, "syn_cookies_sent"),
+    (Tally::CookiesAccepted, "syn_cookies_accepted"),
+];
+
+const CAUSES: [(Cause, &str); 20] = [
     (Cause::Malformed, "malformed"),
     (Cause::IpChecksum, "ip_checksum"),
     (Cause::TransportChecksum, "transport_checksum"),
@@ -59,6 +86,9 @@ const CAUSES: [(Cause, &str); 17] = [
     (Cause::Handoff, "handoff"),
     (Cause::TooLong, "too_long"),
     (Cause::RateLimited, "rate_limited"),
+    (Cause::SynQueue, "syn_queue"),
+    (Cause::SynCookie, "syn_cookie"),
+    (Cause::SynFin, "syn_fin"),
     (Cause::SourceRoute, "source_route"),
 ];
 
@@ -67,6 +97,7 @@ const CAUSES: [(Cause, &str); 17] = [
 pub(crate) struct Counters {
     causes: [u64; CAUSES.len()],
     tcp: [u64; DropCause::COUNT],
+    tallies: [u64; TALLIES.len()],
     /// Packets that came on another worker's queue and were passed on.
     pub(crate) handed_off: u64,
     /// TCP segments sent again, over all connections.
@@ -82,6 +113,10 @@ impl Counters {
         self.causes[cause as usize] += 1;
     }
 
+    pub(crate) fn tally(&mut self, what: Tally) {
+        self.tallies[what as usize] += 1;
+    }
+
     pub(crate) fn count_tcp(&mut self, cause: DropCause) {
         self.tcp[cause as usize] += 1;
     }
@@ -94,10 +129,18 @@ impl Counters {
         for (a, b) in self.tcp.iter_mut().zip(other.tcp) {
             *a += b;
         }
+        for (a, b) in self.tallies.iter_mut().zip(other.tallies) {
+            *a += b;
+        }
         self.handed_off += other.handed_off;
         self.segs_retrans += other.segs_retrans;
         self.segs_out += other.segs_out;
         self.segs_in += other.segs_in;
+    }
+
+    /// Names and values of what was counted besides drops, where it happened at all.
+    pub(crate) fn tallies(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        TALLIES.iter().map(|(what, name)| (*name, self.tallies[*what as usize])).filter(|(_, n)| *n > 0)
     }
 
     /// Names and values of all causes that were seen.
@@ -116,6 +159,9 @@ mod tests {
     fn every_cause_stands_at_its_own_number() {
         for (i, (cause, _)) in CAUSES.iter().enumerate() {
             assert_eq!(*cause as usize, i);
+        }
+        for (i, (what, _)) in TALLIES.iter().enumerate() {
+            assert_eq!(*what as usize, i);
         }
         for (i, cause) in DropCause::ALL.iter().enumerate() {
             assert_eq!(*cause as usize, i);

@@ -54,6 +54,8 @@ pub struct EngineStats {
     pub flows: usize,
     /// Packets not used, by cause; only causes that were seen.
     pub drops: Vec<(String, u64)>,
+    /// What else was counted, by name; only what has happened.
+    pub counts: Vec<(String, u64)>,
 }
 
 impl EngineStats {
@@ -81,6 +83,7 @@ impl EngineStats {
             handed_off: counters.handed_off,
             flows: totals.flows,
             drops,
+            counts: counters.tallies().map(|(name, n)| (name.to_owned(), n)).collect(),
         }
     }
 }

@@ -9,7 +9,6 @@ use bypath_tcp::{CloseReason, Connection, Instant, TxSegment};
 use crate::flow_table::FlowKey;
 use crate::ring::{ByteConsumer, ByteProducer};
 use crate::service::Service;
-use crate::socket::listener::ListenerShared;
 use crate::socket::shared::SocketShared;
 use crate::source::SendQueue;
 use crate::template::Template;
@@ -25,8 +24,6 @@ pub(crate) enum Link {
 
 /// Who reads and writes the stream.
 pub(crate) enum App {
-    /// A passive connection whose handshake is not complete.
-    Pending(Arc<ListenerShared>),
     /// A socket on another thread, or of a stack driven by hand.
     Socket(SocketEnd),
     /// The worker's own service.
@@ -94,7 +91,6 @@ impl Flow {
     /// There is no place for it: whoever waits for it is told.
     pub(crate) fn give_up(self) {
         match self.app {
-            App::Pending(listener) => listener.opened(),
             App::Socket(end) => end.shared.set_closed(CloseReason::Aborted),
             App::Service(_) => {}
         }

@@ -19,6 +19,7 @@
 
 mod builder;
 pub mod by_hand;
+mod compact;
 mod control;
 mod counters;
 mod device_egress;
@@ -48,7 +49,10 @@ mod worker;
 mod worker_tests;
 
 pub use builder::EngineBuilder;
-pub use bypath_tcp::{CloseReason, Config as TcpConfig, CongestionControl, Ecn, Instant, State as TcpState};
+pub use bypath_tcp::{
+    CloseReason, Config as TcpConfig, CongestionControl, ConnectionInfo, CookieMode, Ecn, Instant,
+    RecoveryState, State as TcpState,
+};
 pub use bypath_xdp::{AttachMode, BindMode};
 pub use engine::{Engine, EngineInfo, EngineStats};
 pub use error::EngineError;

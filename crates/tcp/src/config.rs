@@ -15,6 +15,18 @@ pub enum CongestionControl {
     None,
 }
 
+/// When SYNs are answered with cookies, of which nothing is kept (RFC 4987).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CookieMode {
+    /// While there is no room for another half-open connection.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never: a SYN without room is not answered.
+    Off,
+}
+
 /// Settings of one connection. Sizes are bytes.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -100,6 +112,16 @@ pub struct Config {
     pub stall_timeouts: u8,
     /// Give up opening after this long (RFC 9293 MUST-23: at least 3 minutes).
     pub connect_timeout: Duration,
+    /// How often a SYN-ACK is sent again before the half-open connection is forgotten (Linux: 5, 63 seconds in
+    /// all).
+    pub syn_ack_retries: u8,
+    /// Half-open connections of a stack, over all listeners; each listener has at most as many as its backlog.
+    pub max_half_open: u32,
+    /// What becomes of a SYN for which there is no such room.
+    pub syn_cookies: CookieMode,
+    /// When the accept queue is full: reset the peer that completes its handshake, instead of letting it try
+    /// again (Linux: `tcp_abort_on_overflow`, off).
+    pub abort_on_overflow: bool,
     /// Probe an idle peer after this long; `None`: never (RFC 9293 section 3.8.4, off by default).
     pub keep_alive: Option<Duration>,
     /// Between keep-alive probes.
@@ -150,6 +172,10 @@ impl Default for Config {
             user_timeout: Duration::from_secs(924),
             stall_timeouts: 3,
             connect_timeout: Duration::from_secs(190),
+            syn_ack_retries: 5,
+            max_half_open: 4_096,
+            syn_cookies: CookieMode::Auto,
+            abort_on_overflow: false,
             keep_alive: None,
             keep_alive_interval: Duration::from_secs(75),
             keep_alive_probes: 9,

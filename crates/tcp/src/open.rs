@@ -1,7 +1,7 @@
 //! Opening, from either end (RFC 9293 section 3.5): what is offered, and what the two SYNs agree on.
 
 use bypath_wire::seq::SeqNum;
-use bypath_wire::tcp::TcpOptions;
+use bypath_wire::tcp::{TcpOptions, Timestamps};
 
 use crate::assembler::Assembler;
 use crate::autotune::ReceiveTuner;
@@ -121,17 +121,21 @@ impl Connection {
     /// What our SYN offers; a SYN-ACK offers only what the peer's SYN did.
     pub(crate) fn syn_options(&self, now: Instant) -> TcpOptions {
         let config = &self.cold.config;
-        let reply = self.hot.state == State::SynReceived;
-        let timestamps = if reply { self.hot.bits.has(Bits::TIMESTAMPS) } else { config.timestamps };
-        let sack = if reply { self.hot.bits.has(Bits::SACK) } else { config.sack };
-        let scale = if reply { self.scaling_agreed() } else { config.window_scaling };
-        TcpOptions {
-            mss: Some(config.mss),
-            sack_permitted: sack,
-            timestamps: timestamps.then(|| self.timestamps(now)),
-            window_scale: scale.then(|| config.window_scale()),
-            ..TcpOptions::default()
+        let clock = crate::request::clock(now, self.hot.ts_offset);
+        if self.hot.state != State::SynReceived {
+            return offer(config, None, clock);
         }
+        let agreed = TcpOptions {
+            timestamps: self
+                .hot
+                .bits
+                .has(Bits::TIMESTAMPS)
+                .then_some(Timestamps { value: self.hot.ts_recent, echo: 0 }),
+            sack_permitted: self.hot.bits.has(Bits::SACK),
+            window_scale: self.scaling_agreed().then_some(0),
+            ..TcpOptions::default()
+        };
+        offer(config, Some(&agreed), clock)
     }
 
     /// Window scaling was in both SYNs. A shift of zero is agreement too: it is kept apart by the peer's
@@ -190,7 +194,7 @@ impl Connection {
             self.cold.rtt.start_after_syn_timeout();
             // RFC 6928 section 2 and RFC 5681 section 3.1: a lost SYN leaves an initial window of one segment.
             self.hot.window.cwnd = self.cold.congestion.initial_window().unwrap_or(self.hot.window.mss);
-        } else {
+        } else if self.cold.syn_sent_at != Instant::NEVER {
             let rtt = now.nanos_since(self.cold.syn_sent_at);
             self.cold.stats.handshake_rtt_ns = rtt.max(1);
             self.cold.rtt.sample(rtt);
@@ -202,6 +206,21 @@ impl Connection {
         self.cold.stalled_since = now;
         self.cold.tuner.start(now, self.hot.rcv_nxt);
         self.start_keep_alive(now);
+    }
+}
+
+/// What a SYN offers; an answer offers of it only what the `peer`'s SYN did. `clock` is our timestamp clock.
+pub(crate) fn offer(config: &Config, peer: Option<&TcpOptions>, clock: u32) -> TcpOptions {
+    let sack = config.sack && peer.is_none_or(|p| p.sack_permitted);
+    let timestamps = config.timestamps && peer.is_none_or(|p| p.timestamps.is_some());
+    let scale = config.window_scaling && peer.is_none_or(|p| p.window_scale.is_some());
+    let echo = peer.and_then(|p| p.timestamps).map_or(0, |ts| ts.value);
+    TcpOptions {
+        mss: Some(config.mss),
+        sack_permitted: sack,
+        timestamps: timestamps.then_some(Timestamps { value: clock, echo }),
+        window_scale: scale.then(|| config.window_scale()),
+        ..TcpOptions::default()
     }
 }
 

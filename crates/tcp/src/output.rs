@@ -249,8 +249,7 @@ impl Connection {
 
     /// Our timestamp clock ticks in milliseconds (RFC 7323 section 5.4), from an offset of its own.
     pub(crate) fn timestamps(&self, now: Instant) -> Timestamps {
-        let clock = (now.as_nanos() / 1_000_000) as u32;
-        Timestamps { value: clock.wrapping_add(self.hot.ts_offset), echo: self.hot.ts_recent }
+        Timestamps { value: crate::request::clock(now, self.hot.ts_offset), echo: self.hot.ts_recent }
     }
 
     pub(crate) fn timestamps_if_agreed(&self, now: Instant) -> Option<Timestamps> {

@@ -21,7 +21,8 @@ pub fn reset_for(segment: &Segment<'_>) -> Option<TxSegment> {
     })
 }
 
-fn bare(seq: SeqNum, ack: SeqNum, flags: TcpFlags) -> TxSegment {
+/// A segment of a header only.
+pub(crate) fn bare(seq: SeqNum, ack: SeqNum, flags: TcpFlags) -> TxSegment {
     TxSegment {
         seq,
         ack,

@@ -171,6 +171,11 @@ impl Scoreboard {
         }
     }
 
+    /// What is outstanding, in order.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = &Span> {
+        self.spans.iter()
+    }
+
     /// Takes note of new data sent.
     pub(crate) fn sent(&mut self, start: SeqNum, end: SeqNum, now: Instant) {
         let crowd = self.spans.len();

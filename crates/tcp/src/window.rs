@@ -8,7 +8,9 @@ impl Connection {
     /// if the peer would otherwise wait for one. No more than [`Connection::receive_buffer`] is used of it.
     pub fn set_receive_space(&mut self, bytes: u32) {
         let buffer = self.cold.tuner.buffer;
+        let before = self.hot.rcv_space;
         self.hot.rcv_space = bytes.min(buffer);
+        let grown = self.hot.rcv_space > before;
         if !self.hot.state.may_receive() || self.copies_are_counted() {
             return;
         }
@@ -18,7 +20,8 @@ impl Connection {
         // While data flows its acknowledgements carry the window. A segment of its own is for a peer that
         // has been, or soon will be, stopped by the window.
         let stopped = open < 2 * mss && gain >= (2 * mss).min(buffer / 2);
-        if stopped || gain >= buffer / 2 {
+        // What a SYN had no field for is no news: it goes along with the first acknowledgement of data, as Linux has it.
+        if stopped || (grown && gain >= buffer / 2) {
             self.hot.bits.set(Bits::ACK_NOW);
         }
     }

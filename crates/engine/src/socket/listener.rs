@@ -22,6 +22,8 @@ pub(crate) struct Accepted {
 #[derive(Debug)]
 pub(crate) struct ListenerShared {
     queue: ArrayQueue<Accepted>,
+    /// Connections in the queue, and places in it that are promised.
+    taken: AtomicUsize,
     half_open: AtomicUsize,
     pub(crate) waiting: Waiting,
 }
@@ -31,7 +33,7 @@ impl ListenerShared {
     pub(crate) fn new(backlog: usize) -> (Self, Parker) {
         let (waiting, parker) = Waiting::new();
         let queue = ArrayQueue::new(backlog.max(1));
-        (Self { queue, half_open: AtomicUsize::new(0), waiting }, parker)
+        (Self { queue, taken: AtomicUsize::new(0), half_open: AtomicUsize::new(0), waiting }, parker)
     }
 
     /// Whether a SYN may open another connection; counts it.
@@ -47,14 +49,34 @@ impl ListenerShared {
         self.half_open.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Puts a connection in the queue; `false`: it is full.
-    pub(crate) fn offer(&self, end: TcpEnd, local: SocketAddr, remote: SocketAddr) -> bool {
-        let taken = self.queue.push(Accepted { end, local, remote }).is_ok();
+    /// Whether as many connections wait as may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.taken.load(Ordering::Acquire) >= self.queue.capacity()
+    }
+
+    /// Takes a place in the queue for a connection that is about to be made; `false`: it is full. To be followed
+    /// by [`ListenerShared::offer`] or [`ListenerShared::cancel`].
+    pub(crate) fn reserve(&self) -> bool {
+        let room = self.queue.capacity();
+        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < room).then_some(n + 1)).is_ok()
+    }
+
+    /// Gives a place in the queue back.
+    pub(crate) fn cancel(&self) {
+        self.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Puts a connection in its place in the queue.
+    pub(crate) fn offer(&self, end: TcpEnd, local: SocketAddr, remote: SocketAddr) {
+        if self.queue.push(Accepted { end, local, remote }).is_err() {
+            self.cancel();
+        }
         self.waiting.notify();
-        taken
     }
 
     pub(crate) fn take(&self) -> Option<Accepted> {
-        self.queue.pop()
+        let found = self.queue.pop()?;
+        self.cancel();
+        Some(found)
     }
 }

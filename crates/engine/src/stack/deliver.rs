@@ -28,7 +28,6 @@ impl Stack {
         };
         let about = About { id, local: flow.local(), remote: flow.remote(), now };
         match &mut flow.app {
-            App::Pending(_) => {}
             App::Socket(end) => {
                 if let Some(store) = &received.store {
                     keep(&mut end.incoming, store.ahead, &pieces);

@@ -172,8 +172,16 @@ impl Stack {
         let local = SocketAddr::new(src, u16::from_be_bytes([head[0], head[1]]));
         let remote = SocketAddr::new(dst, u16::from_be_bytes([head[2], head[3]]));
         let seq = SeqNum(u32::from_be_bytes([head[4], head[5], head[6], head[7]]));
-        let Some(index) = FlowKey::new(local, remote).and_then(|key| self.table.find(&key)) else { return };
-        let Some(flow) = self.flows.at_mut(index) else { return };
+        let Some(key) = FlowKey::new(local, remote) else { return };
+        let Some(flow) =
+            self.table.find(&key).and_then(|index| self.flows.at_mut(index).map(|flow| (index, flow)))
+        else {
+            if let Trouble::Unreachable { hard: true, .. } = trouble {
+                self.half_open_unreachable(&key, seq);
+            }
+            return;
+        };
+        let (index, flow) = flow;
         match *trouble {
             Trouble::Unreachable { hard, report } => {
                 if let (true, App::Socket(end)) = (flow.conn.concerns(seq), &flow.app) {

@@ -14,7 +14,7 @@ use crate::counters::Cause;
 use crate::flow::Link;
 use crate::neighbor::discovery::{self, NdpMessage, Question};
 use crate::neighbor::{NeighborEvent, Resolution};
-use crate::packet::Egress;
+use crate::packet::{Egress, PacketList};
 use crate::template::{Medium, Template};
 
 /// Datagrams that wait for link addresses, at most; more push out the oldest.
@@ -196,6 +196,7 @@ impl Stack {
                 self.mark_dirty(id.index);
             }
         }
+        self.link_of_half_open(now, ip, Some(egress));
         let mut kept = std::collections::VecDeque::new();
         for (next_hop, datagram) in std::mem::take(&mut self.waiting_datagrams) {
             if next_hop == ip {
@@ -208,6 +209,7 @@ impl Stack {
     }
 
     fn neighbor_failed(&mut self, now: Instant, ip: IpAddr) {
+        self.link_of_half_open::<PacketList>(now, ip, None);
         for id in self.waiting_flows.remove(&ip).unwrap_or_default() {
             let Some(flow) = self.flows.get_mut(id) else { continue };
             self.counters.count(Cause::Unreachable);

@@ -5,6 +5,7 @@
 //! [`Stack::flush`] sends what became of it, once for each flow that was touched.
 
 mod deliver;
+mod half_open;
 mod icmp;
 pub(crate) mod ingress;
 mod link;
@@ -19,9 +20,10 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bypath_tcp::{Config, Instant, IsnGenerator};
+use bypath_tcp::{Config, Instant, IsnGenerator, SynCookies};
 use bypath_wire::ethernet::MacAddr;
 
+use crate::compact::Compact;
 use crate::counters::Counters;
 use crate::flow::{BoxedService, Flow};
 use crate::flow_table::{FlowHasher, FlowKey, FlowTable};
@@ -92,6 +94,10 @@ pub(crate) struct Stack {
     listeners: HashMap<SocketAddr, Arc<ListenerShared>>,
     udp: HashMap<SocketAddr, Arc<UdpShared>>,
     /// Flows whose first packet, and datagrams that, wait for a link address.
+    half_open: Compact<half_open::HalfOpen>,
+    cookies: SynCookies,
+    /// Until when acknowledgements are looked at for cookies.
+    cookies_until: Instant,
     waiting_flows: HashMap<IpAddr, Vec<FlowId>>,
     waiting_datagrams: VecDeque<(IpAddr, WaitingDatagram)>,
     dirty: Vec<u32>,
@@ -119,6 +125,16 @@ impl Stack {
             isn: IsnGenerator::new((seeds[0] ^ seeds[2], seeds[1] ^ seeds[3])),
             listeners: HashMap::new(),
             udp: HashMap::new(),
+            half_open: Compact::new(
+                config.max_flows.min(config.tcp.max_half_open as usize),
+                TICK_NS,
+                FlowHasher::with_seeds(seeds),
+            ),
+            cookies: SynCookies::new((
+                seeds[1].rotate_left(17) ^ seeds[2],
+                seeds[0].rotate_left(29) ^ seeds[3],
+            )),
+            cookies_until: Instant::ZERO,
             waiting_flows: HashMap::new(),
             waiting_datagrams: VecDeque::new(),
             dirty: Vec::with_capacity(1024),
@@ -142,9 +158,9 @@ impl Stack {
         self.service_ports.push(port);
     }
 
-    /// Flows in any state.
+    /// Connections in any state.
     pub(crate) fn flow_count(&self) -> usize {
-        self.flows.len()
+        self.flows.len() + self.half_open.len()
     }
 
     /// The worker that owns the flow, unless another one has accepted it.
@@ -152,14 +168,16 @@ impl Stack {
         self.table.hasher().owner_of(key, workers)
     }
 
+    /// What the flow of `key` tells of itself.
+    pub(crate) fn connection_info(&self, key: &FlowKey) -> Option<bypath_tcp::ConnectionInfo> {
+        self.flows.at(self.table.find(key)?).map(|flow| flow.conn.info())
+    }
+
     /// The next moment at which [`Stack::advance`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let flows = self.wheel.next_deadline();
-        let neighbors = self.neighbors.next_deadline();
-        match (flows, neighbors) {
-            (Some(a), Some(b)) => Some(Instant::from_nanos(a.min(b))),
-            (a, b) => a.or(b).map(Instant::from_nanos),
-        }
+        let all =
+            [self.wheel.next_deadline(), self.half_open.next_deadline(), self.neighbors.next_deadline()];
+        all.into_iter().flatten().min().map(Instant::from_nanos)
     }
 
     /// Whether one more answer to a stranger may go out this second.
@@ -182,7 +200,7 @@ impl Stack {
     }
 
     /// Settings of a new connection to this peer.
-    fn config_for(&self, remote: IpAddr, route_mtu: Option<u32>) -> Config {
+    fn config_towards(&self, remote: IpAddr, route_mtu: Option<u32>) -> Config {
         let mut config = self.config.tcp.clone();
         config.mss = self.mss_for(remote, route_mtu);
         if remote.is_ipv6() {

@@ -33,7 +33,7 @@ impl Stack {
             self.events.push_back(StackEvent::FlowClosed(key));
             return None;
         };
-        let config = self.config_for(remote.ip(), route.mtu);
+        let config = self.config_towards(remote.ip(), route.mtu);
         let iss = self.isn.initial_sequence(now, local, remote);
         let ts_offset = self.isn.timestamp_offset(local, remote);
         let conn = Connection::connect(config, now, iss, ts_offset);
@@ -57,6 +57,7 @@ impl Stack {
 
     /// No more connections to `local`.
     pub(crate) fn unlisten(&mut self, local: SocketAddr) {
+        self.drop_half_open(local);
         self.listeners.remove(&local);
     }
 

@@ -17,6 +17,21 @@ use crate::packet::{Egress, RxPacket};
 use crate::service::{About, ConnectionId};
 use crate::socket::options::Report;
 
+/// A TCP segment that has arrived, in its packet.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival<'a, 'p> {
+    pub(super) segment: &'a Segment<'a>,
+    pub(super) packet: &'a RxPacket<'p>,
+    /// Where its payload lies in the packet.
+    pub(super) payload: usize,
+    /// Of the device, on which it came.
+    pub(super) queue: u16,
+}
+
+/// A connection that follows on one in TIME-WAIT begins this far beyond its last sequence number: farther than
+/// any window of the old one reached (RFC 9293 section 3.10.7.4, RFC 6191).
+const BEYOND: u32 = 0x1_0000;
+
 /// How often a flow vouches for its neighbour, at most.
 const CONFIRM_NS: u64 = 1_000_000_000;
 
@@ -51,35 +66,45 @@ impl Stack {
             self.counters.count(Cause::Malformed);
             return Verdict::Done;
         };
+        let arrival = Arrival { segment: &segment, packet, payload: datagram.start + n, queue };
+        let mut successor = None;
         if let Some(index) = self.table.find(&key) {
             self.counters.segs_in += 1;
             if let Some(flow) = self.flows.at_mut(index) {
                 flow.queue = queue;
             }
-            let reopen = self.segment(now, index, &segment, packet, datagram.start + n, egress);
-            if !reopen {
+            if !self.segment(now, index, &arrival, egress) {
                 return Verdict::Done;
             }
+            successor = self.flows.at(index).map(|flow| flow.conn.snd_nxt() + BEYOND);
             self.remove(now, index);
+        } else if let Some(index) = self.half_open.find(&key) {
+            self.counters.segs_in += 1;
+            self.on_half_open(now, index, &arrival, egress);
+            return Verdict::Done;
         }
         let opens = header.flags.contains(TcpFlags::SYN) && !header.flags.contains(TcpFlags::ACK);
-        if !opens && !last_resort {
-            return Verdict::Foreign(key);
+        if !opens {
+            if self.recall(now, key, &arrival, last_resort, egress) {
+                return Verdict::Done;
+            }
+            if !last_resort {
+                return Verdict::Foreign(key);
+            }
         }
-        self.offer_to_listener(now, key, &segment, queue, egress);
+        self.offer_to_listener(now, key, &arrival, successor, egress);
         Verdict::Done
     }
 
     /// A segment for the flow at `index`. `true`: a SYN that may take the flow's place.
-    fn segment<E: Egress>(
+    pub(super) fn segment<E: Egress>(
         &mut self,
         now: Instant,
         index: u32,
-        segment: &Segment<'_>,
-        packet: &RxPacket<'_>,
-        payload: usize,
+        arrival: &Arrival<'_, '_>,
         egress: &mut E,
     ) -> bool {
+        let segment = arrival.segment;
         let Some(flow) = self.flows.at_mut(index) else { return false };
         if let App::Service(end) = &mut flow.app
             && end.reassembly.is_none()
@@ -110,9 +135,9 @@ impl Stack {
             super::transmit::send_bare(&template, ports, reset, flow.queue, egress);
         }
         if received.events.contains(Events::ESTABLISHED) {
-            self.established(now, index, egress);
+            self.established(now, index);
         }
-        self.place_payload(now, index, &received, packet, payload);
+        self.place_payload(now, index, &received, arrival.packet, arrival.payload);
         self.after_connection(now, index, received.events);
         self.mark_dirty(index);
         false
@@ -130,7 +155,6 @@ impl Stack {
         let (local, remote) = (flow.local(), flow.remote());
         let mut abort = false;
         match &mut flow.app {
-            App::Pending(_) => {}
             App::Socket(end) => {
                 if events.contains(Events::ACKNOWLEDGED) {
                     let done = acknowledged.saturating_sub(end.outgoing.head());
@@ -185,7 +209,6 @@ impl Stack {
         self.counters.segs_retrans += flow.uncounted_retransmissions();
         let reason = flow.conn.close_reason().unwrap_or(bypath_tcp::CloseReason::Finished);
         match flow.app {
-            App::Pending(listener) => listener.opened(),
             App::Socket(end) => {
                 end.publish(&flow.conn);
                 end.shared.set_closed(reason);

@@ -52,6 +52,7 @@ impl Stack {
             }
             self.mark_dirty(index);
         }
+        self.advance_half_open(now, egress);
         self.poll_neighbors(now, egress);
     }
 
@@ -197,7 +198,6 @@ fn fill(app: &App, out: &mut TxPacket<'_, '_>, start: usize, offset: u64, len: u
             });
             sum
         }
-        App::Pending(_) => Sum::default(),
     }
 }
 

@@ -2,13 +2,16 @@
 //! under a clock that only the test moves. Every packet a stack emits is checked before it meets the wire.
 
 mod closing;
+mod cookies;
 mod datagrams;
 mod errors;
 mod hostile;
 mod interface;
 mod links;
+mod listening;
 mod net;
 mod opening;
+mod raw;
 mod segments;
 mod services;
 mod transfers;

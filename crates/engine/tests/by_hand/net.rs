@@ -146,6 +146,11 @@ impl Net {
         }
     }
 
+    /// Puts a packet of `side` on the wire, which the test has taken from the stack itself.
+    pub(crate) fn carry(&mut self, side: usize, packet: Vec<u8>) {
+        self.send(1 - side, packet);
+    }
+
     /// Puts a packet on the wire to `side`.
     fn send(&mut self, side: usize, packet: Vec<u8>) {
         if self.chance(self.wire.loss) {
@@ -240,6 +245,11 @@ impl Net {
     /// How often a stack has dropped a packet for a cause.
     pub(crate) fn dropped(&self, side: usize, cause: &str) -> u64 {
         self.stacks[side].drops().iter().find(|(name, _)| *name == cause).map_or(0, |(_, n)| *n)
+    }
+
+    /// How often something that is no drop was counted.
+    pub(crate) fn counted(&self, side: usize, what: &str) -> u64 {
+        self.stacks[side].counts().iter().find(|(name, _)| *name == what).map_or(0, |(_, n)| *n)
     }
 
     pub(crate) fn connections(&self) -> [usize; 2] {

@@ -9,6 +9,7 @@ mod adversary;
 mod close;
 mod closes;
 mod congestion;
+mod cookies;
 mod defaults;
 mod handshake;
 mod keepalive;

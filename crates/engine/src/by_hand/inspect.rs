@@ -1,0 +1,47 @@
+//! What a test wants to know of a socket of a stack by hand, and does not change by asking.
+
+use std::io::Result;
+use std::net::SocketAddr;
+
+use bypath_tcp::ConnectionInfo;
+
+use super::{Stack, TcpSocket};
+use crate::flow_table::FlowKey;
+
+impl Stack {
+    /// What the connection of a socket tells of itself, as Linux's `TCP_INFO`; `None` once it is over.
+    pub fn tcp_info(&self, socket: TcpSocket) -> Option<ConnectionInfo> {
+        let (local, remote) = self.addresses(socket).ok()?;
+        self.tcp_info_at(local, remote)
+    }
+
+    /// The same of the connection between two addresses, whether or not it has a socket still: one that is opening,
+    /// or whose application is gone.
+    pub fn tcp_info_at(&self, local: SocketAddr, remote: SocketAddr) -> Option<ConnectionInfo> {
+        self.inner.connection_info(&FlowKey::new(local, remote)?)
+    }
+
+    /// Bytes that [`Stack::recv`] would return at once.
+    ///
+    /// # Errors
+    /// `NotFound`: there is no such socket.
+    pub fn readable(&self, socket: TcpSocket) -> Result<usize> {
+        self.socket(socket).map(|s| s.end.read.ring.len())
+    }
+
+    /// Bytes that [`Stack::send`] would take at once.
+    ///
+    /// # Errors
+    /// As [`Stack::readable`].
+    pub fn writable(&self, socket: TcpSocket) -> Result<usize> {
+        self.socket(socket).map(|s| s.end.write.ring.free())
+    }
+
+    /// Whether the peer has said that it sends no more.
+    ///
+    /// # Errors
+    /// As [`Stack::readable`].
+    pub fn peer_closed(&self, socket: TcpSocket) -> Result<bool> {
+        self.socket(socket).map(|s| s.end.shared.status().peer_closed())
+    }
+}
