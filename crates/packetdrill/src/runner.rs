@@ -388,12 +388,15 @@ impl Runner {
 
     fn code(&mut self, line: usize, code: &str) -> Result<(), Trouble> {
         let info = self.current_info();
+        let half_open = self.current_ends().is_some_and(|(local, remote)| {
+            self.stack.as_ref().is_some_and(|stack| stack.is_half_open(local, remote))
+        });
         let stack = self.stack.as_ref();
         let mut lookup = |name: &str| {
             if let Some(number) = symbols::number_of(name) {
                 return Ok(number as f64);
             }
-            let found = variables::tcp_info(name, info.as_ref());
+            let found = variables::tcp_info(name, half_open, info.as_ref());
             let found = if found == Err(Unknown::NoSuchName) {
                 variables::own(name, stack, info.as_ref())
             } else {
@@ -407,10 +410,13 @@ impl Runner {
         assertion::check(line, code, &mut lookup)
     }
 
+    fn current_ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.peers.get(self.current?).map(|peer| self.addresses(peer))
+    }
+
     /// Of the connection whose packets need no ports.
     pub(crate) fn current_info(&self) -> Option<bypath::ConnectionInfo> {
-        let peer = self.peers.get(self.current?)?;
-        let (local, remote) = self.addresses(peer);
+        let (local, remote) = self.current_ends()?;
         self.stack.as_ref()?.tcp_info_at(local, remote)
     }
 }

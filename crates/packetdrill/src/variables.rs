@@ -43,13 +43,19 @@ const NOT_KEPT: &[&str] = &[
     "tcpi_pmtu",
 ];
 
-/// `tcpi_…`. Without a connection it is closed, and all else 0.
-pub(crate) fn tcp_info(name: &str, info: Option<&ConnectionInfo>) -> Result<f64, Unknown> {
+/// `tcpi_…`. Without a connection it is closed, or half open, and all else 0.
+pub(crate) fn tcp_info(name: &str, half_open: bool, info: Option<&ConnectionInfo>) -> Result<f64, Unknown> {
     let Some(field) = name.strip_prefix("tcpi_") else { return Err(Unknown::NoSuchName) };
     if NOT_KEPT.contains(&name) {
         return Err(Unknown::NotKept);
     }
-    let Some(info) = info else { return Ok(if field == "state" { 7.0 } else { 0.0 }) };
+    let Some(info) = info else {
+        return Ok(match field {
+            "state" if half_open => 3.0,
+            "state" => 7.0,
+            _ => 0.0,
+        });
+    };
     let micros = |ns: u64| (ns / 1_000) as f64;
     let segments = |bytes: u32| f64::from(bytes / info.mss.max(1));
     Ok(match field {
@@ -106,12 +112,13 @@ fn state(state: TcpState) -> u8 {
     }
 }
 
-/// Names that upstream does not have: `bypath_connections`, `bypath_retransmits`, `drop_…` for a cause of
-/// [`Stack::drops`], and of the connection `cwnd_bytes`, `ssthresh_bytes`, `challenge_acks`, `window_probes`, `keep_alive_probes`, `fast_recoveries`.
+/// Names that upstream does not have: `bypath_connections`, `bypath_half_open`, `bypath_retransmits`, `drop_…` for a cause of
+/// [`Stack::drops`], `count_…` for one of [`Stack::counts`], and of the connection `cwnd_bytes`, `ssthresh_bytes`, `challenge_acks`, `window_probes`, `keep_alive_probes`, `fast_recoveries`.
 pub(crate) fn own(name: &str, stack: Option<&Stack>, info: Option<&ConnectionInfo>) -> Result<f64, Unknown> {
     let stats = info.map(|info| info.stats).unwrap_or_default();
     Ok(match name {
         "bypath_connections" => stack.map_or(0.0, |s| s.connections() as f64),
+        "bypath_half_open" => stack.map_or(0.0, |s| s.half_open() as f64),
         "bypath_retransmits" => stack.map_or(0.0, |s| s.retransmits() as f64),
         "cwnd_bytes" => info.map_or(0.0, |info| f64::from(info.cwnd)),
         "ssthresh_bytes" => info.map_or(0.0, |info| f64::from(info.ssthresh)),
@@ -120,9 +127,12 @@ pub(crate) fn own(name: &str, stack: Option<&Stack>, info: Option<&ConnectionInf
         "keep_alive_probes" => stats.keep_alive_probes as f64,
         "fast_recoveries" => stats.fast_recoveries as f64,
         _ => {
-            let cause = name.strip_prefix("drop_").ok_or(Unknown::NoSuchName)?;
-            let drops = stack.map(Stack::drops).unwrap_or_default();
-            match drops.into_iter().find(|(name, _)| *name == cause) {
+            let (cause, counters) = match (name.strip_prefix("drop_"), name.strip_prefix("count_")) {
+                (Some(cause), _) => (cause, stack.map(Stack::drops)),
+                (_, Some(count)) => (count, stack.map(Stack::counts)),
+                _ => return Err(Unknown::NoSuchName),
+            };
+            match counters.unwrap_or_default().into_iter().find(|(name, _)| *name == cause) {
                 Some((_, count)) => count as f64,
                 None if stack.is_none() => 0.0,
                 None => return Err(Unknown::NoSuchName),

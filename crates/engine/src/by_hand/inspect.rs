@@ -21,6 +21,11 @@ impl Stack {
         self.inner.connection_info(&FlowKey::new(local, remote)?)
     }
 
+    /// Whether a peer's handshake waits for its last acknowledgement: there is no connection yet.
+    pub fn is_half_open(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        FlowKey::new(local, remote).is_some_and(|key| self.inner.is_half_open(&key))
+    }
+
     /// Bytes that [`Stack::recv`] would return at once.
     ///
     /// # Errors

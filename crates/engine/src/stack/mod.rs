@@ -168,6 +168,11 @@ impl Stack {
         self.table.hasher().owner_of(key, workers)
     }
 
+    /// Whether the handshake of `key` waits for its last acknowledgement.
+    pub(crate) fn is_half_open(&self, key: &FlowKey) -> bool {
+        self.half_open.find(key).is_some()
+    }
+
     /// What the flow of `key` tells of itself.
     pub(crate) fn connection_info(&self, key: &FlowKey) -> Option<bypath_tcp::ConnectionInfo> {
         self.flows.at(self.table.find(key)?).map(|flow| flow.conn.info())
