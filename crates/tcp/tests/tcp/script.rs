@@ -191,6 +191,11 @@ impl Script {
         Self::open(Config { quick_acks: 0, ..config })
     }
 
+    /// From here on the peer forgets its timestamps, where the test does not set them.
+    pub(crate) fn without_stamps(&mut self) {
+        self.stamps = false;
+    }
+
     /// The peer's clock for timestamps.
     pub(crate) fn stamp(&self) -> u32 {
         (self.now.as_nanos() / 1_000_000) as u32 + 77
