@@ -3,4 +3,23 @@
 //!
 //! A finding is a panic: each module says what it holds to be true of the code it drives.
 
+pub mod hand;
+mod packets;
+mod tape;
 pub mod wire;
+
+/// Tells on standard error what happens, when `BYPATH_FUZZ_TRACE` is set: for looking at a finding.
+macro_rules! told {
+    ($($what:tt)*) => {
+        if crate::is_told() {
+            eprintln!($($what)*);
+        }
+    };
+}
+pub(crate) use told;
+
+fn is_told() -> bool {
+    static TOLD: std::sync::LazyLock<bool> =
+        std::sync::LazyLock::new(|| std::env::var_os("BYPATH_FUZZ_TRACE").is_some());
+    *TOLD
+}

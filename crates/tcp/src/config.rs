@@ -10,6 +10,8 @@ pub enum CongestionControl {
     Cubic,
     /// RFC 5681 with RFC 6582.
     NewReno,
+    /// BBRv3, draft-ietf-ccwg-bbr: a model of the path instead of losses.
+    Bbr,
     /// None at all: a window of [`Config::fixed_window`] bytes whatever is lost. For load generation on a network
     /// that nobody else uses; results that were made with it must say so.
     None,
@@ -27,6 +29,18 @@ pub enum CookieMode {
     Off,
 }
 
+/// Whether data leaves at a steady rate, or a window at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pacing {
+    /// Where the congestion control is made for it: BBR.
+    #[default]
+    Auto,
+    /// Always: by twice the window a round trip in slow start, by a fifth more than the window later.
+    On,
+    /// Never, not even where the congestion control counts on it.
+    Off,
+}
+
 /// Settings of one connection. Sizes are bytes.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -34,6 +48,8 @@ pub struct Config {
     pub congestion: CongestionControl,
     /// The window of [`CongestionControl::None`].
     pub fixed_window: u32,
+    /// Pacing.
+    pub pacing: Pacing,
     /// Largest payload that fits our end of the path without options (MTU less IP and TCP headers).
     pub mss: u16,
     /// Largest payload that is sent to a peer which does not say what it takes (RFC 9293 MUST-15): 536, and 1220
@@ -139,6 +155,7 @@ impl Default for Config {
         Self {
             congestion: CongestionControl::Cubic,
             fixed_window: 1 << 20,
+            pacing: Pacing::Auto,
             mss: 1460,
             default_mss: 536,
             hop_limit: 64,

@@ -45,9 +45,14 @@ impl Connection {
         if delivered == 0 && lost == 0 {
             return;
         }
-        let newest = progress.delivered.as_ref();
-        let round_start = newest.is_some_and(|d| board.delivery.on_ack(now, d.sent_at, &d.delivery));
         let min_rtt_ns = self.cold.rtt.min_ns().unwrap_or(0);
+        // What was sent again and acknowledged sooner than anything ever was, had arrived the first time: when it
+        // was last sent says nothing.
+        let newest = progress
+            .delivered
+            .as_ref()
+            .filter(|d| !d.retransmitted || now.nanos_since(d.sent_at) >= min_rtt_ns);
+        let round_start = newest.is_some_and(|d| board.delivery.on_ack(now, d.sent_at, &d.delivery));
         let (rate, loss) = if self.cold.congestion.wants_rate() {
             let rate = newest.map(|d| board.delivery.sample(d.sent_at, &d.delivery, d.len, min_rtt_ns));
             (rate, board.delivery.take_remarkable_loss())
@@ -55,6 +60,9 @@ impl Connection {
             (None, None)
         };
         let flight = board.in_flight();
+        if rate.is_some() && self.cold.congestion.holds_back() {
+            board.delivery.on_app_limited(flight);
+        }
         let flight_before = before.flight.max(acked);
         let limited = self.cold.usage.is_limited(&self.hot.window);
         // The acknowledgement that ends fast recovery belongs to it: what it covers has left long ago.
@@ -79,5 +87,6 @@ impl Connection {
             phase,
         };
         self.cold.congestion.on_ack(&mut self.hot.window, &ack);
+        self.refresh_pacing();
     }
 }

@@ -8,6 +8,7 @@ use crate::autotune::ReceiveTuner;
 use crate::config::{Config, CongestionControl};
 use crate::congestion::{Congestion, Window};
 use crate::f_rto::FRto;
+use crate::pacing::Pacer;
 use crate::prr::Prr;
 use crate::push::Push;
 use crate::rack::Rack;
@@ -77,6 +78,8 @@ impl Bits {
     pub(crate) const ORPHAN: Self = Self(1 << 14);
     /// SYN was sent more than once: its acknowledgement gives no round-trip sample.
     pub(crate) const SYN_RETRANSMITTED: Self = Self(1 << 15);
+    /// Data leaves at a rate, see `pacing`.
+    pub(crate) const PACED: Self = Self(1 << 19);
 
     /// A tail loss probe is to be sent.
     pub(crate) const TAIL_PROBE: Self = Self(1 << 16);
@@ -154,6 +157,7 @@ pub(crate) struct Cold {
     pub(crate) iss: SeqNum,
     pub(crate) congestion: Congestion,
     pub(crate) usage: Usage,
+    pub(crate) pacer: Pacer,
     pub(crate) rtt: RttEstimator,
     pub(crate) scoreboard: Scoreboard,
     pub(crate) assembler: Assembler,
@@ -407,6 +411,7 @@ impl Connection {
         self.cold.assembler.clear();
         self.cold.reorder_at = Instant::NEVER;
         self.cold.lifetime_at = Instant::NEVER;
+        self.cold.pacer.wake_at = None;
         self.hot.ack_at = Instant::NEVER;
         self.hot.rtx_at = Instant::NEVER;
         self.hot.aux_at = Instant::NEVER;
@@ -420,6 +425,7 @@ impl Connection {
         let options = if self.hot.bits.has(Bits::TIMESTAMPS) { 12 } else { 0 };
         let whole = self.cold.peer_mss.max(MIN_MSS).min(self.cold.path_mss.max(MIN_MSS));
         self.hot.window.mss = u32::from(whole - options);
+        self.cold.scoreboard.delivery.set_segment(self.hot.window.mss);
     }
 
     /// Work that the peer must answer begins: from here the user timeout counts.

@@ -68,8 +68,16 @@ pub(crate) struct LossSample {
     pub(crate) app_limited: bool,
 }
 
-/// The part of what is in flight whose loss is remarkable, as one in so many: 2 % (BBR's threshold).
-const REMARKABLE: u64 = 50;
+/// The part of what is in flight whose loss is remarkable: BBR's threshold.
+const REMARKABLE: f64 = 0.02;
+
+/// Whether `lost` bytes of `of` are more than 2 %, and not by chance: where 2 % are lost at random, two deviations
+/// more are not rare in the few segments that a round trip has.
+pub(crate) fn is_remarkable(lost: u64, of: u64, segment: u32) -> bool {
+    let segment = f64::from(segment.max(1));
+    let expected = REMARKABLE * of as f64 / segment;
+    lost as f64 / segment > expected + 2.0 * expected.sqrt()
+}
 
 /// The counters of a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,6 +91,8 @@ pub(crate) struct DeliveryRate {
     /// Bytes marked lost, modulo 2^32, and how many of them have been told of.
     lost: u32,
     lost_told: u32,
+    /// Bytes of a full segment.
+    segment: u32,
     /// A round trip is over when something is delivered that was sent after so many bytes had been.
     round_end: u64,
     /// The first loss since the last acknowledgement that exceeds the threshold, in proportion to what was in
@@ -94,6 +104,11 @@ impl DeliveryRate {
     /// Bytes that are known to have arrived.
     pub(crate) fn delivered(&self) -> u64 {
         self.delivered
+    }
+
+    /// Full segments have `segment` bytes from here on.
+    pub(crate) fn set_segment(&mut self, segment: u32) {
+        self.segment = segment;
     }
 
     /// Whether anything was marked lost since [`DeliveryRate::take_lost`] was last asked.
@@ -138,7 +153,9 @@ impl DeliveryRate {
             len,
             app_limited: sent.app_limited,
         };
-        if self.remarkable.is_none() && u64::from(loss.lost) * REMARKABLE > u64::from(loss.in_flight) {
+        if self.remarkable.is_none()
+            && is_remarkable(u64::from(loss.lost), u64::from(loss.in_flight), self.segment)
+        {
             self.remarkable = Some(loss);
         }
     }
@@ -256,15 +273,17 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_beyond_two_percent_of_what_was_in_flight_is_remarkable_and_reported_once() {
+    fn a_loss_beyond_two_percent_and_beyond_chance_is_remarkable_and_reported_once() {
         let mut d = DeliveryRate::default();
+        d.set_segment(1_000);
         let sent = d.on_send(at(0), 99_000);
-        d.on_lost(&sent, 1_000);
-        d.on_lost(&sent, 1_000);
-        assert!(d.take_remarkable_loss().is_none(), "2 % is not beyond 2 %");
+        for _ in 0..4 {
+            d.on_lost(&sent, 1_000);
+        }
+        assert!(d.take_remarkable_loss().is_none(), "four of a hundred happen where two are lost on average");
         d.on_lost(&sent, 1_000);
         let loss = d.take_remarkable_loss().expect("beyond");
-        assert_eq!((loss.lost, loss.in_flight, loss.len), (3_000, 100_000, 1_000));
+        assert_eq!((loss.lost, loss.in_flight, loss.len), (5_000, 100_000, 1_000));
         assert!(d.take_remarkable_loss().is_none());
     }
 }

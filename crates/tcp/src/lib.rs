@@ -8,7 +8,8 @@
 //!
 //! The rooms: [`input`](crate) takes segments (RFC 9293 section 3.10.7), `receive` places their payload, `output` builds them, `timers`
 //! fires what is due; `scoreboard` remembers what was sent and what of it the peer holds, `recovery`
-//! decides what is lost, `congestion` how much may be in flight, `delivery_rate` measures how fast it arrives, `rtt` how long to wait; `assembler` keeps
+//! decides what is lost, `congestion` how much may be in flight, `delivery_rate` measures how fast it arrives, `pacing`
+//! spreads it, `rtt` how long to wait; `assembler` keeps
 //! the ranges received out of order; `isn` chooses initial sequence numbers.
 
 mod acks;
@@ -28,6 +29,7 @@ mod input;
 mod isn;
 mod open;
 mod output;
+mod pacing;
 mod prr;
 mod push;
 mod rack;
@@ -50,7 +52,7 @@ mod undo;
 mod validation;
 mod window;
 
-pub use config::{Config, CongestionControl, CookieMode};
+pub use config::{Config, CongestionControl, CookieMode, Pacing};
 pub use connection::{CloseReason, Connection};
 pub use cookie::SynCookies;
 pub use ecn::Ecn;

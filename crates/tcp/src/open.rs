@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::congestion::{Congestion, Window};
 use crate::connection::{Bits, Cold, Connection, Hot};
 use crate::f_rto::FRto;
+use crate::pacing::Pacer;
 use crate::prr::Prr;
 use crate::push::Push;
 use crate::rack::Rack;
@@ -84,6 +85,7 @@ impl Connection {
             iss,
             congestion: Congestion::new(&config),
             usage: Usage::new(iss, now),
+            pacer: Pacer::default(),
             rtt,
             scoreboard: Scoreboard::default(),
             assembler: Assembler::default(),
@@ -203,6 +205,7 @@ impl Connection {
             self.cold.rtt.use_probes();
         }
         self.hot.rto_ns = self.cold.rtt.rto_ns();
+        self.start_pacing();
         self.cold.stalled_since = now;
         self.cold.tuner.start(now, self.hot.rcv_nxt);
         self.start_keep_alive(now);

@@ -86,6 +86,10 @@ impl Connection {
         if self.cold.f_rto == FRto::NewData {
             return None;
         }
+        if self.held_by_pacing(now) {
+            return None;
+        }
+        self.note_paced(now, len);
         self.hot.bits.clear(Bits::FORCE);
         Some(self.send_again_now(now, start, len))
     }
@@ -149,6 +153,10 @@ impl Connection {
             }
             return None;
         }
+        if self.held_by_pacing(now) {
+            return None;
+        }
+        self.note_paced(now, len);
         self.hot.bits.clear(Bits::FORCE);
         if sent == 0 {
             self.cold.stalled_since = now;

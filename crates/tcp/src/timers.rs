@@ -25,6 +25,7 @@ impl Connection {
         if self.hot.rtx_at.is_due(now) {
             self.on_retransmission_timer(now, &mut events);
         }
+        self.on_pacing_timer(now);
         if self.cold.lifetime_at.is_due(now) {
             self.on_lifetime_timer(now);
         }
@@ -155,6 +156,6 @@ impl Connection {
 
     /// Recomputes the earliest of the rare timers.
     pub(crate) fn refresh_aux(&mut self) {
-        self.hot.aux_at = self.cold.reorder_at.min(self.cold.lifetime_at);
+        self.hot.aux_at = self.cold.reorder_at.min(self.cold.lifetime_at).min(self.pacing_deadline());
     }
 }

@@ -91,7 +91,8 @@ impl Connection {
     /// Nothing is outstanding, and something goes out again. After a pause longer than the retransmission timeout
     /// the window says nothing about the path any more (RFC 5681 section 4.1); the threshold remembers it.
     pub(crate) fn restart_after_idle(&mut self, now: Instant) {
-        self.cold.congestion.on_idle(now);
+        let app_limited = self.cold.scoreboard.delivery.is_app_limited();
+        self.cold.congestion.on_idle(&mut self.hot.window, now, app_limited);
         if now.nanos_since(self.cold.stalled_since) <= self.hot.rto_ns
             || !self.cold.config.slow_start_after_idle
             || self.cold.congestion.rules_recovery()

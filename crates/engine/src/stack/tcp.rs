@@ -130,9 +130,7 @@ impl Stack {
             return true;
         }
         if let Some(reset) = &received.reply {
-            let ports = (flow.local(), flow.remote());
-            let template = flow.template.clone();
-            super::transmit::send_bare(&template, ports, reset, flow.queue, egress);
+            self.send_aside(index, reset, egress);
         }
         if received.events.contains(Events::ESTABLISHED) {
             self.established(now, index);

@@ -7,6 +7,7 @@ use bypath_wire::checksum::Sum;
 use bypath_wire::tcp::{CHECKSUM_OFFSET, MIN_HEADER_LEN, TcpHeader};
 
 use super::Stack;
+use crate::counters::Cause;
 use crate::flow::{App, Flow, Link};
 use crate::packet::{Egress, TxPacket};
 use crate::template::Template;
@@ -54,6 +55,18 @@ impl Stack {
         }
         self.advance_half_open(now, egress);
         self.poll_neighbors(now, egress);
+    }
+
+    /// A segment of a flow outside of its own output, which is not kept: without a link address yet, or without
+    /// room, it is dropped and counted.
+    pub(super) fn send_aside<E: Egress>(&mut self, index: u32, segment: &TxSegment, egress: &mut E) {
+        let Some(flow) = self.flows.at(index) else { return };
+        if flow.link != Link::Ready {
+            return self.counters.count(Cause::Unreachable);
+        }
+        if !send_bare(&flow.template, (flow.local(), flow.remote()), segment, flow.queue, egress) {
+            self.counters.count(Cause::NoRoom);
+        }
     }
 
     fn flush_flow<E: Egress>(&mut self, now: Instant, index: u32, egress: &mut E) {

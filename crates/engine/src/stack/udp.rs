@@ -79,6 +79,9 @@ impl Stack {
         if local.ip().is_unspecified() {
             local.set_ip(route.source);
         }
+        if local.is_ipv4() != remote.is_ipv4() {
+            return self.counters.count(Cause::Unreachable);
+        }
         match self.resolve(now, route.next_hop) {
             Resolution::Known(mac) => self.emit_datagram(mac, local, remote, payload, egress),
             Resolution::Pending => self.keep_datagram(route.next_hop, local, remote, payload),

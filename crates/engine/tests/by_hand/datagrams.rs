@@ -275,3 +275,16 @@ fn a_lying_router_cannot_shrink_segments_below_what_hosts_agree_on() {
         assert_eq!(net.stacks[B].recv(server, &mut out).unwrap(), Some(40_000));
     }
 }
+
+#[test]
+fn a_datagram_to_the_other_family_is_counted_and_not_sent() {
+    let mut net = Net::clean();
+    net.log = Some(Vec::new());
+    for (from, to) in [(Family::V4, Family::V6), (Family::V6, Family::V4)] {
+        let socket = net.stacks[A].bind_udp(from.at(A, 53));
+        assert!(net.stacks[A].send_to(socket, b"lost", to.at(B, 53)));
+    }
+    net.run(SECOND);
+    assert!(net.log.as_ref().unwrap().is_empty());
+    assert_eq!(net.dropped(A, "unreachable"), 2);
+}

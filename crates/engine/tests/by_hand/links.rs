@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bypath::by_hand::Stack;
 use bypath_wire::arp::{ArpOperation, ArpPacket};
 use bypath_wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use bypath_wire::ip::protocol;
@@ -194,4 +195,26 @@ fn what_is_not_in_the_network_goes_to_the_gateway() {
     let log = net.log.unwrap();
     let syn = log.iter().find(|(from, p)| *from == A && p[12..14] == [8, 0]).unwrap();
     assert_eq!((&syn.1[..6], &syn.1[30..34]), (&MACS[B].0[..], &[192, 0, 2, 9][..]));
+}
+
+#[test]
+fn without_a_link_address_a_reset_is_counted_and_not_sent() {
+    let mut stack = with_addresses(Stack::new(&ethernet(B)).unwrap(), B);
+    stack.listen(Family::V4.at(B, 80), 4);
+    let at = bypath::Instant::ZERO;
+    // A SYN, and then the ACK of something that the stack has not even been able to send.
+    for (seq, ack, flags) in [(100_u32, 0_u32, 0x02), (101, 7, 0x10)] {
+        let mut segment = vec![0x9c, 0x40, 0, 80];
+        segment.extend(seq.to_be_bytes());
+        segment.extend(ack.to_be_bytes());
+        segment.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        let mut packet = ip_packet(Family::V4, A, protocol::TCP, &segment);
+        crate::hostile::fix_tcp(&mut packet);
+        stack.receive(at, &frame(MACS[B], MACS[A], EtherType::IPV4, &packet));
+    }
+    stack.poll(at);
+    while let Some(sent) = stack.transmit() {
+        assert_eq!(sent[12..14], EtherType::ARP.0.to_be_bytes());
+    }
+    assert_eq!(stack.drops().iter().find(|(cause, _)| *cause == "unreachable"), Some(&("unreachable", 1)));
 }

@@ -16,6 +16,7 @@
 //! In fast recovery proportional rate reduction sets `cwnd`, towards `ssthresh`, unless
 //! [`Congestion::rules_recovery`] says that the algorithm does so itself.
 
+mod bbr;
 mod cubic;
 mod hystart;
 mod newreno;
@@ -24,6 +25,7 @@ use crate::config::{Config, CongestionControl};
 use crate::delivery_rate::{LossSample, RateSample};
 use crate::time::Instant;
 
+use bbr::Bbr;
 use cubic::Cubic;
 use newreno::NewReno;
 
@@ -104,6 +106,8 @@ impl Ack {
 enum Algorithm {
     NewReno(NewReno),
     Cubic(Cubic),
+    /// By far the largest state, and the rarest.
+    Bbr(Box<Bbr>),
     /// A window of so many bytes, whatever happens: for load generation, where the network is known.
     Fixed(u32),
 }
@@ -128,6 +132,7 @@ impl Congestion {
         let algorithm = match config.congestion {
             CongestionControl::NewReno => Algorithm::NewReno(NewReno::default()),
             CongestionControl::Cubic => Algorithm::Cubic(Cubic::default()),
+            CongestionControl::Bbr => Algorithm::Bbr(Box::new(Bbr::new())),
             CongestionControl::None => Algorithm::Fixed(config.fixed_window),
         };
         Self { algorithm, saved: None }
@@ -147,6 +152,7 @@ impl Congestion {
         match &mut self.algorithm {
             Algorithm::Cubic(c) => c.on_ack(w, ack),
             Algorithm::NewReno(c) if ack.grows() => c.on_ack(w, ack),
+            Algorithm::Bbr(c) => c.on_ack(w, ack),
             Algorithm::NewReno(_) | Algorithm::Fixed(_) => {}
         }
     }
@@ -154,18 +160,42 @@ impl Congestion {
     /// Whether acknowledgements are to come with a delivery rate.
     #[inline]
     pub(crate) fn wants_rate(&self) -> bool {
-        false
+        matches!(self.algorithm, Algorithm::Bbr(_))
     }
 
-    /// Whether the algorithm sets the window in fast recovery itself.
+    /// Whether the algorithm keeps the sender back for a while to measure the path: rates then say nothing.
+    pub(crate) fn holds_back(&self) -> bool {
+        matches!(&self.algorithm, Algorithm::Bbr(c) if c.is_probing_rtt())
+    }
+
+    /// Whether the algorithm sets the window in fast recovery, and after a pause, itself.
     pub(crate) fn rules_recovery(&self) -> bool {
-        matches!(self.algorithm, Algorithm::Fixed(_))
+        matches!(self.algorithm, Algorithm::Fixed(_) | Algorithm::Bbr(_))
+    }
+
+    /// Whether the algorithm is made for a sender that paces.
+    pub(crate) fn needs_pacing(&self) -> bool {
+        matches!(self.algorithm, Algorithm::Bbr(_))
+    }
+
+    /// Bytes a second at which data is to leave. A window that is paced must still grow: of those who do not say,
+    /// twice the window a round trip in slow start, a fifth more than the window later (as Linux). 0: no limit.
+    pub(crate) fn pacing_rate(&self, w: &Window, srtt_ns: u64) -> u64 {
+        if let Algorithm::Bbr(c) = &self.algorithm {
+            return c.pacing_rate(w, srtt_ns);
+        }
+        let grows = w.cwnd < w.ssthresh / 2 && !matches!(self.algorithm, Algorithm::Fixed(_));
+        let percent = if grows { 200 } else { 120 };
+        let bytes = u128::from(w.cwnd) * percent * 10_000_000;
+        bytes.checked_div(u128::from(srtt_ns)).map_or(0, |rate| u64::try_from(rate).unwrap_or(u64::MAX))
     }
 
     /// The application sends again at `now` after nothing was under way.
-    pub(crate) fn on_idle(&mut self, now: Instant) {
-        if let Algorithm::Cubic(c) = &mut self.algorithm {
-            c.on_idle(now);
+    pub(crate) fn on_idle(&mut self, w: &mut Window, now: Instant, app_limited: bool) {
+        match &mut self.algorithm {
+            Algorithm::Cubic(c) => c.on_idle(now),
+            Algorithm::Bbr(c) => c.on_idle(w, now, app_limited),
+            Algorithm::NewReno(_) | Algorithm::Fixed(_) => {}
         }
     }
 
@@ -179,7 +209,8 @@ impl Congestion {
         match &mut self.algorithm {
             Algorithm::NewReno(_) => w.ssthresh = (flight / 2).max(2 * w.mss),
             Algorithm::Cubic(c) => c.on_loss(w, flight),
-            Algorithm::Fixed(_) => return,
+            // What was lost comes with the acknowledgements.
+            Algorithm::Fixed(_) | Algorithm::Bbr(_) => return,
         }
         w.cwnd = w.ssthresh;
     }
@@ -194,19 +225,26 @@ impl Congestion {
         match &mut self.algorithm {
             Algorithm::NewReno(_) => {}
             Algorithm::Cubic(c) => c.on_timeout(),
+            Algorithm::Bbr(c) => c.on_timeout(w, first),
             Algorithm::Fixed(_) => return,
         }
         w.cwnd = w.mss;
     }
 
     /// All that was outstanding when recovery began is acknowledged.
-    pub(crate) fn on_recovered(&mut self, _w: &mut Window) {}
+    pub(crate) fn on_recovered(&mut self, w: &mut Window) {
+        if let Algorithm::Bbr(c) = &mut self.algorithm {
+            c.on_recovered(w);
+        }
+    }
 
     /// The last [`Congestion::on_loss`], or first [`Congestion::on_timeout`], answered no loss: the window, the
     /// threshold and the algorithm's own state are what they were before it, but nothing that has grown since
     /// shrinks (RFC 4015 section 3.4, RFC 9438 section 4.9).
     pub(crate) fn on_undo(&mut self, w: &mut Window) {
-        if let Some(saved) = self.saved.take() {
+        if let Algorithm::Bbr(c) = &mut self.algorithm {
+            c.on_undo(w);
+        } else if let Some(saved) = self.saved.take() {
             w.cwnd = w.cwnd.max(saved.cwnd);
             w.ssthresh = w.ssthresh.max(saved.ssthresh);
             self.algorithm = saved.algorithm;
@@ -214,6 +252,9 @@ impl Congestion {
     }
 
     fn save(&mut self, w: &Window) {
+        if matches!(self.algorithm, Algorithm::Bbr(_) | Algorithm::Fixed(_)) {
+            return;
+        }
         self.saved = Some(Saved { cwnd: w.cwnd, ssthresh: w.ssthresh, algorithm: self.algorithm.clone() });
     }
 }

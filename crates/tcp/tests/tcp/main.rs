@@ -11,6 +11,7 @@ mod closes;
 mod congestion;
 mod cookies;
 mod defaults;
+mod goodput;
 mod handshake;
 mod keepalive;
 mod loss;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bypath_tcp::{Config, CongestionControl};
+use bypath_tcp::{Config, CongestionControl, Pacing};
 
 use crate::sim::{App, Path, Rng, Scenario, World, Writing};
 
@@ -105,6 +105,9 @@ fn anything(seed: u64) -> World {
             min_rto: Duration::from_millis(rng.pick(&[200, 1_000])),
             keep_alive: rng.pick(&[None, Some(Duration::from_millis(300)), Some(Duration::from_secs(5))]),
             initial_window_segments: rng.pick(&[1, 10, 10, 64]),
+            congestion: rng.pick(&EVERY_ALGORITHM),
+            pacing: rng.pick(&[Pacing::Auto, Pacing::Auto, Pacing::On, Pacing::Off]),
+            fixed_window: 20_000,
             ..config(rng.next())
         };
         scenario.apps[i] = App {
@@ -178,6 +181,9 @@ fn totals(path: &Path, config: &Config) -> (u64, u64, u64) {
     }
     sum
 }
+
+const EVERY_ALGORITHM: [CongestionControl; 4] =
+    [CongestionControl::Cubic, CongestionControl::NewReno, CongestionControl::Bbr, CongestionControl::None];
 
 const ALGORITHMS: [CongestionControl; 2] = [CongestionControl::Cubic, CongestionControl::NewReno];
 

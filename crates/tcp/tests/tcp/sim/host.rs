@@ -57,6 +57,8 @@ pub(crate) struct Host {
     /// The receive buffer, by stream offset modulo its size.
     buffer: Vec<Option<u8>>,
     pub(crate) peer_closed: bool,
+    /// When the last byte of the peer's stream had come.
+    pub(crate) peer_closed_at: Instant,
     /// When the last byte was read.
     pub(crate) read_all_at: Instant,
     closed: bool,
@@ -88,6 +90,7 @@ impl Host {
             read_at: Instant::ZERO,
             buffer,
             peer_closed: false,
+            peer_closed_at: Instant::NEVER,
             read_all_at: Instant::ZERO,
             closed: false,
             events: Vec::new(),
@@ -246,6 +249,7 @@ impl Host {
         if out.events.contains(Events::PEER_CLOSED) {
             assert!(!self.peer_closed, "the peer closes once: {self}");
             self.peer_closed = true;
+            self.peer_closed_at = now;
         }
         if out.deliver + out.released > 0 {
             let space = self.space();

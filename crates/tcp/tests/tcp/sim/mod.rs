@@ -85,6 +85,7 @@ impl Scenario {
 
 /// The endpoints, the network, the clock.
 pub(crate) struct World {
+    pub(crate) started: Instant,
     pub(crate) began: Instant,
     pub(crate) now: Instant,
     pub(crate) hosts: [Host; 2],
@@ -114,7 +115,7 @@ impl World {
         let [to, back] = scenario.paths;
         let links = [Link::new(to, rng.next()), Link::new(back, rng.next())];
         let trace = std::env::var_os("SIM_TRACE").is_some();
-        Self { began: now, now, hosts, links, limit: now + scenario.limit, trace }
+        Self { started: now, began: now, now, hosts, links, limit: now + scenario.limit, trace }
     }
 
     fn finished(&self) -> bool {
