@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use bypath::CongestionControl;
 use bypath::by_hand::StackOptions;
+use bypath::{CongestionControl, CookieMode};
 
 use crate::failure::Trouble;
 use crate::runner::Options;
@@ -159,6 +159,11 @@ impl Settings {
         let number = || value.parse::<u64>().map_err(|_| wrong());
         let seconds = || number().map(Duration::from_secs);
         let last = || value.split_whitespace().last().and_then(|n| n.parse::<u64>().ok()).ok_or_else(wrong);
+        if let Some(switch) = name.strip_prefix("bypath.") {
+            return self
+                .switch(switch, number()?)
+                .ok_or_else(|| Trouble::new(line, format!("the stack has no switch `{switch}`")));
+        }
         let Some(key) = name.strip_prefix("net.ipv4.").or_else(|| name.strip_prefix("net.core.")) else {
             if name.starts_with("net.") || name.starts_with("kernel.") {
                 self.note(line, &format!("the sysctl {name} has no counterpart and is skipped"));
@@ -179,6 +184,24 @@ impl Settings {
             "tcp_rto_min_us" => tcp.min_rto = Duration::from_micros(number()?),
             "tcp_rto_max_ms" => tcp.max_rto = Duration::from_millis(number()?),
             "tcp_retries2" => tcp.user_timeout = patience(number()?, tcp.min_rto, tcp.max_rto),
+            "tcp_dsack" => tcp.dsack = number()? != 0,
+            "tcp_recovery" => tcp.rack = number()? & 1 != 0,
+            "tcp_early_retrans" => tcp.tail_loss_probe = number()? >= 3,
+            "tcp_frto" => tcp.f_rto = number()? != 0,
+            "tcp_slow_start_after_idle" => tcp.slow_start_after_idle = number()? != 0,
+            "tcp_moderate_rcvbuf" => tcp.tune_receive_buffer = number()? != 0,
+            "tcp_synack_retries" => tcp.syn_ack_retries = value.parse().map_err(|_| wrong())?,
+            "tcp_max_syn_backlog" => tcp.max_half_open = value.parse().map_err(|_| wrong())?,
+            "tcp_abort_on_overflow" => tcp.abort_on_overflow = number()? != 0,
+            "tcp_syncookies" => {
+                tcp.syn_cookies = match number()? {
+                    0 => CookieMode::Off,
+                    1 => CookieMode::Auto,
+                    2 => CookieMode::Always,
+                    _ => return Err(wrong()),
+                };
+            }
+            "ip_default_ttl" => tcp.hop_limit = value.parse().map_err(|_| wrong())?,
             "tcp_rmem" => tcp.receive_buffer = power_of_two_within(last()?),
             "tcp_wmem" => self.stack.send_buffer = last()?.try_into().map_err(|_| wrong())?,
             _ if KNOWN_ELSEWHERE.contains(&key) => {
@@ -187,6 +210,26 @@ impl Settings {
             _ => return Err(Trouble::new(line, format!("the sysctl {name} is not known"))),
         }
         Ok(())
+    }
+
+    /// Settings of the stack that Linux has no sysctl for: `sysctl bypath.prr=0`.
+    fn switch(&mut self, name: &str, value: u64) -> Option<()> {
+        let tcp = &mut self.stack.tcp;
+        let switch = match name {
+            "limited_transmit" => &mut tcp.limited_transmit,
+            "prr" => &mut tcp.prr,
+            "push_each_write" => &mut tcp.push_each_write,
+            "rto_restart" => &mut tcp.rto_restart,
+            "soft_errors_end_opening" => &mut tcp.soft_errors_end_opening,
+            "undo" => &mut tcp.undo,
+            "quick_acks" => {
+                tcp.quick_acks = u8::try_from(value).ok()?;
+                return Some(());
+            }
+            _ => return None,
+        };
+        *switch = value != 0;
+        Some(())
     }
 
     /// A socket option that counts for connections yet to be made. `Ok(false)`: it is not one of these.
@@ -240,7 +283,6 @@ const KNOWN_ELSEWHERE: &[&str] = &[
     "tcp_max_orphans",
     "tcp_mem",
     "tcp_min_tso_segs",
-    "tcp_moderate_rcvbuf",
     "tcp_no_metrics_save",
     "tcp_pacing_ca_ratio",
     "tcp_pacing_ss_ratio",

@@ -110,8 +110,9 @@ impl Connection {
         }
         self.update_peer_window(segment);
         let outstanding = !self.cold.scoreboard.is_empty();
-        // RFC 5681 section 2.
+        // RFC 5681 section 2. What answers a probe of a shut window is none: nothing else is outstanding.
         let duplicate = !is_new
+            && !self.hot.bits.has(Bits::PERSIST)
             && ack == self.hot.snd_una
             && outstanding
             && segment.sequence_len() == 0

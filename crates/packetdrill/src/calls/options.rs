@@ -53,6 +53,17 @@ impl Runner {
                 let on = set != Some(0);
                 return Ok(self.stack()?.set_nodelay(socket, on).map(|()| 0).map_err(|e| errno(&e)));
             }
+            let millis = std::time::Duration::from_millis(set.unwrap_or(0).unsigned_abs());
+            let stack = self.stack()?;
+            let done = match name {
+                "SO_KEEPALIVE" => Some(stack.set_keep_alive(socket, set != Some(0))),
+                "TCP_KEEPIDLE" => Some(stack.set_keep_alive_idle(socket, millis * 1_000)),
+                "TCP_USER_TIMEOUT" => Some(stack.set_user_timeout(socket, millis)),
+                _ => None,
+            };
+            if let Some(done) = done {
+                return Ok(done.map(|()| 0).map_err(|e| errno(&e)));
+            }
             if name == "SO_SNDBUF" || name == "SO_RCVBUF" {
                 self.settings.notes.push(format!("line {line}: {name} of an open connection is skipped"));
                 return Ok(Ok(0));
