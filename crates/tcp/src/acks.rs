@@ -123,8 +123,12 @@ impl Connection {
         if !self.sample_rtt(now, &progress) && is_new {
             self.sample_echo(now, segment, &progress);
         }
-        let echo =
-            segment.options.timestamps.filter(|_| self.hot.bits.has(Bits::TIMESTAMPS)).map(|ts| ts.echo);
+        let echo = segment
+            .options
+            .timestamps
+            .filter(|_| self.hot.bits.has(Bits::TIMESTAMPS))
+            .map(|ts| ts.echo)
+            .filter(|echo| *echo != 0);
         let news = News { before: &before, progress: &progress, acked, duplicate, dsack, echo };
         self.recover(now, &news);
         self.tell_congestion(now, acked, &before, &progress);

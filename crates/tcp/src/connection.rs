@@ -85,7 +85,6 @@ impl Bits {
     pub(crate) const TAIL_PROBE: Self = Self(1 << 16);
     /// A tail loss probe is under way.
     pub(crate) const TAIL_PROBED: Self = Self(1 << 17);
-
     /// Something was received twice, and is to be reported.
     pub(crate) const DSACK: Self = Self(1 << 18);
 

@@ -102,3 +102,96 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_crowded_board_joins_sendings_that_are_close_in_time_and_only_those() {
+    let mut b = Scoreboard { grain_ns: 10, ..Scoreboard::default() };
+    for n in 0..CROWDED as u32 {
+        b.sent(s(n), s(n + 1), t(u64::from(n)));
+    }
+    assert_eq!(b.spans.len(), CROWDED);
+    let (from, now) = (CROWDED as u32, CROWDED as u64 - 1);
+    b.sent(s(from), s(from + 1), t(now + 10));
+    assert_eq!(b.spans.len(), CROWDED, "close to the last");
+    b.sent(s(from + 1), s(from + 2), t(now + 11));
+    assert_eq!(b.spans.len(), CROWDED + 1, "not close to the first of the last");
+    assert_eq!(b.spans.back().map(|s| s.sent_at), Some(t(now + 11)));
+}
+
+#[test]
+fn a_peer_that_holds_every_other_byte_and_acknowledges_none_does_not_make_the_board_grow() {
+    let mut b = Scoreboard::default();
+    for n in 0..10 * MAX_SPANS as u32 {
+        b.sent(s(2 * n), s(2 * n + 2), t(u64::from(n)));
+        // Half of a segment, a whole one, or all of the last run: whatever it takes.
+        let last = b.spans.back().map_or(s(0), |s| s.start);
+        let left = if n % 3 == 0 { s(2 * n) } else { last };
+        let right = if n % 2 == 0 { s(2 * n + 1) } else { s(2 * n + 2) };
+        b.sack(SackBlock { left, right }, &mut Progress::default());
+        assert!(b.spans.len() <= MAX_SPANS + 1, "{}", b.spans.len());
+    }
+}
+
+#[test]
+fn what_is_no_longer_thought_lost_may_be_found_lost_again() {
+    let mut b = Scoreboard::default();
+    b.sent(s(0), s(10), t(1));
+    b.sent(s(10), s(20), t(2));
+    assert_eq!(b.mark_overdue((t(2), s(20)), 0, t(9)), Instant::NEVER);
+    assert_eq!(b.lost_bytes(), 10);
+    b.unmark_lost();
+    assert_eq!((b.lost_bytes(), b.next_lost(10)), (0, None));
+    b.mark_overdue((t(2), s(20)), 0, t(9));
+    assert_eq!(b.next_lost(10), Some((s(0), 10)));
+}
+
+proptest! {
+    /// The marks by time against a look at every span.
+    #[test]
+    fn what_is_overdue_is_found_without_looking_at_everything(
+        ops in prop::collection::vec((0u8..7, 0u32..60, 1u32..30, 0u64..20), 1..120)
+    ) {
+        let mut b = Scoreboard::default();
+        let (mut una, mut nxt, mut now) = (0u32, 0u32, 0u64);
+        for (op, at, len, patience) in ops {
+            now += 1;
+            match op {
+                0 | 1 => {
+                    b.sent(s(nxt), s(nxt + len), t(now));
+                    nxt += len;
+                }
+                2 if una + at <= nxt => {
+                    una += at;
+                    b.acknowledge(s(una), &mut Progress::default());
+                }
+                3 if una + at + len <= nxt => {
+                    b.sack(block(una + at, una + at + len), &mut Progress::default());
+                }
+                4 => if let Some((start, n)) = b.next_lost(len) {
+                    prop_assert_eq!(Some(start), b.spans.iter().find(|s| s.lost).map(|s| s.start));
+                    b.retransmitted(start, n, t(now));
+                },
+                5 => if let Some((start, n)) = b.tail(len, false) {
+                    b.retransmitted(start, n, t(now));
+                },
+                6 => {
+                    let Some(newest) = b.spans.get(at as usize % b.spans.len().max(1)).copied() else { continue };
+                    let older = |s: &Span| {
+                        !s.sacked && !s.lost && sent_after(newest.sent_at, newest.end, s.sent_at, s.end)
+                    };
+                    let due = |s: &Span| s.sent_at.plus_nanos(patience).is_due(t(now));
+                    let expected: Vec<bool> = b.spans.iter().map(|s| s.lost || (older(s) && due(s))).collect();
+                    let next = b.spans.iter().filter(|s| older(s) && !due(s))
+                        .map(|s| s.sent_at.plus_nanos(patience)).min().unwrap_or(Instant::NEVER);
+                    let found = b.mark_overdue((newest.sent_at, newest.end), patience, t(now));
+                    prop_assert_eq!(b.spans.iter().map(|s| s.lost).collect::<Vec<_>>(), expected);
+                    prop_assert_eq!(found, next);
+                }
+                _ => {}
+            }
+            let sum = |of: fn(&Span) -> bool| b.spans.iter().filter(|s| of(s)).map(Span::len).sum::<u32>();
+            prop_assert_eq!(b.lost_bytes(), sum(|s| s.lost));
+            prop_assert_eq!(b.sacked_bytes(), sum(|s| s.sacked));
+        }
+    }
+}

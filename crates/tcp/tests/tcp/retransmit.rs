@@ -260,3 +260,33 @@ fn a_retransmitted_fin_is_still_a_fin() {
     assert!(again[0].fin() && again[0].again);
     assert_eq!(again[0].range(), (300, 0));
 }
+
+#[test]
+fn the_smallest_timeout_can_be_set() {
+    let mut s = Script::open(Config { min_rto: ms(20), ..plain() });
+    // The variance of the handshake's sample fades.
+    for n in 0..30 {
+        s.write(500);
+        s.now = s.now + ms(100);
+        s.answer(Seg::ack(0, 500 * (n + 1)));
+    }
+    let first = s.write(500)[0].at;
+    assert_eq!(s.pass(ms(130))[0].at - first, ms(120));
+}
+
+#[test]
+fn with_restart_the_timeout_of_the_last_segments_counts_from_their_sending() {
+    for (rto_restart, after) in [(false, ms(250) + RTO), (true, RTO)] {
+        let mut s = Script::open(Config { rto_restart, ..plain() });
+        let first = s.write(3_000)[0].at;
+        s.pass(ms(100));
+        s.answer(Seg::ack(0, 1_000));
+        s.pass(ms(150));
+        let rto = RTO;
+        s.answer(Seg::ack(0, 2_000));
+        let again = s.pass(Duration::from_secs(1));
+        let waited = again[0].at - first;
+        assert!(waited.abs_diff(after) <= ms(120), "{rto_restart}: {waited:?} {rto:?}");
+        assert_eq!(again[0].range(), (2_000, 1_000));
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bypath_tcp::Config;
 
-use crate::script::{Script, Seg, Sent, ms, with_sack};
+use crate::script::{Script, Seg, again, ms, with_sack};
 
 /// Ten segments out, a round trip ago.
 fn ten_out() -> Script {
@@ -16,10 +16,6 @@ fn ten_out_with(config: Config) -> Script {
     assert_eq!(s.write(100_000).len(), 10);
     s.now = s.now + ms(100);
     s
-}
-
-fn again(sent: &[Sent]) -> Vec<(i64, u32)> {
-    sent.iter().filter(|t| t.again).map(Sent::range).collect()
 }
 
 #[test]

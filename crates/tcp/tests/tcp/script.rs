@@ -201,6 +201,16 @@ impl Script {
         (self.now.as_nanos() / 1_000_000) as u32 + 77
     }
 
+    /// Our clock for timestamps.
+    pub(crate) fn own_stamp(&self) -> u32 {
+        (self.now.as_nanos() / 1_000_000) as u32
+    }
+
+    /// The first byte that the peer has not acknowledged, of a stream without FIN.
+    pub(crate) fn una(&self) -> i64 {
+        self.conn.acknowledged() as i64
+    }
+
     pub(crate) fn deliver(&mut self, mut seg: Seg) -> Received {
         if self.stamps && seg.options.timestamps.is_none() && !seg.flags.contains(TcpFlags::RST) {
             seg = {
@@ -292,4 +302,9 @@ fn header(seg: &Seg, window: u16) -> TcpHeader {
 /// The ranges that segments carry.
 pub(crate) fn ranges(sent: &[Sent]) -> Vec<(i64, u32)> {
     sent.iter().map(Sent::range).collect()
+}
+
+/// The ranges of those that were sent before.
+pub(crate) fn again(sent: &[Sent]) -> Vec<(i64, u32)> {
+    sent.iter().filter(|t| t.again).map(Sent::range).collect()
 }
