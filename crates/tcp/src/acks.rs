@@ -20,7 +20,7 @@ impl Connection {
         let acked = self.take_acknowledged(now, ack, &mut progress, out);
         self.sample_rtt(now, &progress);
         self.note_delivered(now, &progress, None);
-        self.tell_congestion(now, acked, &before, &progress);
+        self.tell_congestion(now, acked, &before, &progress, 0);
         self.rearm(now);
     }
 
@@ -94,7 +94,8 @@ impl Connection {
             Progress { highest_before: self.cold.scoreboard.highest_sacked(), ..Progress::default() };
         let before = self.before_ack();
         let window_before = self.hot.snd_wnd;
-        let is_new = ack.after(self.hot.snd_una);
+        let una_before = self.hot.snd_una;
+        let is_new = ack.after(una_before);
         let acked = self.take_acknowledged(now, ack, &mut progress, out);
         let mut dsack = None;
         if self.hot.bits.has(Bits::SACK) {
@@ -131,7 +132,9 @@ impl Connection {
             .filter(|echo| *echo != 0);
         let news = News { before: &before, progress: &progress, acked, duplicate, dsack, echo };
         self.recover(now, &news);
-        self.tell_congestion(now, acked, &before, &progress);
+        let in_order = ack.at_or_after(una_before);
+        let marked = if in_order { self.take_echo(segment, acked) } else { 0 };
+        self.tell_congestion(now, acked, &before, &progress, marked);
         if is_new {
             self.rearm(now);
         }

@@ -12,6 +12,9 @@ pub enum CongestionControl {
     NewReno,
     /// BBRv3, draft-ietf-ccwg-bbr: a model of the path instead of losses.
     Bbr,
+    /// RFC 8257: slows down by the part of the data that is marked. For data centers whose switches mark early; it
+    /// always asks for ECN.
+    Dctcp,
     /// None at all: a window of [`Config::fixed_window`] bytes whatever is lost. For load generation on a network
     /// that nobody else uses; results that were made with it must say so.
     None,
@@ -27,6 +30,20 @@ pub enum CookieMode {
     Always,
     /// Never: a SYN without room is not answered.
     Off,
+}
+
+/// Explicit congestion notification (RFC 3168), where the congestion control answers marks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EcnMode {
+    /// Neither asked for nor agreed to.
+    Off,
+    /// Agreed to when the peer asks.
+    #[default]
+    Accept,
+    /// Asked for, and agreed to. If the SYN is lost, the next does without.
+    Request,
+    /// Asked for with accurate feedback (RFC 9768), and agreed to in either form.
+    Accurate,
 }
 
 /// Whether data leaves at a steady rate, or a window at once.
@@ -50,6 +67,8 @@ pub struct Config {
     pub fixed_window: u32,
     /// Pacing.
     pub pacing: Pacing,
+    /// Explicit congestion notification. Linux agrees to it and does not ask (`tcp_ecn` is 2).
+    pub ecn: EcnMode,
     /// Largest payload that fits our end of the path without options (MTU less IP and TCP headers).
     pub mss: u16,
     /// Largest payload that is sent to a peer which does not say what it takes (RFC 9293 MUST-15): 536, and 1220
@@ -156,6 +175,7 @@ impl Default for Config {
             congestion: CongestionControl::Cubic,
             fixed_window: 1 << 20,
             pacing: Pacing::Auto,
+            ecn: EcnMode::Accept,
             mss: 1460,
             default_mss: 536,
             hop_limit: 64,

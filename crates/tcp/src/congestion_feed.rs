@@ -38,6 +38,7 @@ impl Connection {
         acked: u32,
         before: &BeforeAck,
         progress: &Progress,
+        marked: u32,
     ) {
         let board = &mut self.cold.scoreboard;
         let delivered = (board.delivery.delivered() - before.delivered) as u32;
@@ -75,6 +76,7 @@ impl Connection {
             acked,
             delivered,
             lost,
+            marked,
             flight_before,
             flight,
             rtt_ns: progress.rtt_sent_at.map(|at| now.nanos_since(at)),

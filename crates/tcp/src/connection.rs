@@ -7,6 +7,7 @@ use crate::assembler::Assembler;
 use crate::autotune::ReceiveTuner;
 use crate::config::{Config, CongestionControl};
 use crate::congestion::{Congestion, Window};
+use crate::ecn::EcnState;
 use crate::f_rto::FRto;
 use crate::pacing::Pacer;
 use crate::prr::Prr;
@@ -80,6 +81,12 @@ impl Bits {
     pub(crate) const SYN_RETRANSMITTED: Self = Self(1 << 15);
     /// Data leaves at a rate, see `pacing`.
     pub(crate) const PACED: Self = Self(1 << 19);
+    /// Both ends agreed on ECN, see `ecn`.
+    pub(crate) const ECN: Self = Self(1 << 20);
+    /// Marks have come that the peer is to be told of, or every segment counts them: none is as predicted.
+    pub(crate) const ECHO: Self = Self(1 << 21);
+    /// The next new data says that the window was reduced.
+    pub(crate) const CWR: Self = Self(1 << 22);
 
     /// A tail loss probe is to be sent.
     pub(crate) const TAIL_PROBE: Self = Self(1 << 16);
@@ -157,6 +164,7 @@ pub(crate) struct Cold {
     pub(crate) congestion: Congestion,
     pub(crate) usage: Usage,
     pub(crate) pacer: Pacer,
+    pub(crate) ecn: EcnState,
     pub(crate) rtt: RttEstimator,
     pub(crate) scoreboard: Scoreboard,
     pub(crate) assembler: Assembler,

@@ -15,6 +15,7 @@ use bypath_wire::tcp::{TcpFlags, TcpOptions, Timestamps};
 use siphasher::sip::SipHasher24;
 
 use crate::config::Config;
+use crate::ecn::is_classic_agreed;
 use crate::open::offer;
 use crate::request::{Kept, Request, clock, first_window};
 use crate::reset::bare;
@@ -74,6 +75,9 @@ impl SynCookies {
         let mut segment = bare(SeqNum(base.wrapping_add(low)), irs + 1, TcpFlags::SYN | TcpFlags::ACK);
         segment.window = first_window(config);
         segment.options = self.options(config, now, ts_offset, syn);
+        if segment.options.timestamps.is_some() && is_classic_agreed(config, syn.header.flags) {
+            segment.flags |= TcpFlags::ECE;
+        }
         segment
     }
 
@@ -84,8 +88,11 @@ impl SynCookies {
             return TcpOptions { mss: options.mss, ..TcpOptions::default() };
         };
         let scale = syn.options.window_scale.filter(|_| options.window_scale.is_some());
-        let kept =
-            Kept { scale: scale.map(|s| s.min(14)), sack: options.sack_permitted, ecn: asks_for_ecn(syn) };
+        let kept = Kept {
+            scale: scale.map(|s| s.min(14)),
+            sack: options.sack_permitted,
+            ecn: is_classic_agreed(config, syn.header.flags),
+        };
         *ts = Timestamps { value: kept.write(ts.value), echo: ts.echo };
         options
     }
@@ -117,11 +124,6 @@ impl SynCookies {
         }
         None
     }
-}
-
-/// RFC 3168 section 6.1.1: both bits in a SYN.
-fn asks_for_ecn(syn: &Segment<'_>) -> bool {
-    syn.header.flags.contains(TcpFlags::ECE | TcpFlags::CWR)
 }
 
 impl Kept {

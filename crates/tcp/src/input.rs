@@ -6,6 +6,7 @@
 use bypath_wire::tcp::{TcpFlags, Timestamps};
 
 use crate::connection::{Bits, CloseReason, Connection};
+use crate::ecn::Ecn;
 use crate::reset::reset_for;
 use crate::segment::{Events, Received, Segment};
 use crate::state::State;
@@ -52,13 +53,15 @@ impl Connection {
             .or(Bits::LOSS)
             .or(Bits::PERSIST)
             .or(Bits::DEAF)
-            .or(Bits::TAIL_PROBED);
+            .or(Bits::TAIL_PROBED)
+            .or(Bits::ECHO);
         let plain = hot.state == State::Established
             && header.flags | TcpFlags::PSH == TcpFlags::ACK | TcpFlags::PSH
             && header.seq == hot.rcv_nxt
             && header.ack.at_or_after(hot.snd_una)
             && header.ack.at_or_before(hot.snd_nxt)
             && options.sack.is_empty()
+            && segment.ecn != Ecn::Ce
             && !hot.bits.has(unusual)
             && segment.payload_len <= hot.rcv_edge.offset_from(hot.rcv_nxt) as u32
             && segment.payload_len <= hot.rcv_space
@@ -186,6 +189,7 @@ impl Connection {
         }
         self.remember_timestamp(segment);
         self.hot.last_heard = now;
+        self.note_marks(now, segment, out);
         if let Err(cause) = self.process_ack(now, segment, out) {
             out.dropped = Some(cause);
             return;
@@ -370,6 +374,7 @@ impl Connection {
         self.hot.max_snd_wnd = self.hot.max_snd_wnd.max(self.hot.snd_wnd);
         self.hot.snd_wl1 = header.seq;
         self.hot.snd_wl2 = header.ack;
+        self.ecn_after_syn_ack(segment);
         out.events.insert(Events::ESTABLISHED);
         true
     }

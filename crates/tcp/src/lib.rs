@@ -52,10 +52,10 @@ mod undo;
 mod validation;
 mod window;
 
-pub use config::{Config, CongestionControl, CookieMode, Pacing};
+pub use config::{Config, CongestionControl, CookieMode, EcnMode, Pacing};
 pub use connection::{CloseReason, Connection};
 pub use cookie::SynCookies;
-pub use ecn::Ecn;
+pub use ecn::{Ecn, EcnFeedback};
 pub use info::{ConnectionInfo, RecoveryState};
 pub use isn::IsnGenerator;
 pub use request::{Request, Verdict};

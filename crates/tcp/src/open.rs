@@ -8,6 +8,7 @@ use crate::autotune::ReceiveTuner;
 use crate::config::Config;
 use crate::congestion::{Congestion, Window};
 use crate::connection::{Bits, Cold, Connection, Hot};
+use crate::ecn::EcnState;
 use crate::f_rto::FRto;
 use crate::pacing::Pacer;
 use crate::prr::Prr;
@@ -86,6 +87,7 @@ impl Connection {
             congestion: Congestion::new(&config),
             usage: Usage::new(iss, now),
             pacer: Pacer::default(),
+            ecn: EcnState::default(),
             rtt,
             scoreboard: Scoreboard::default(),
             assembler: Assembler::default(),
@@ -175,6 +177,7 @@ impl Connection {
         hot.snd_wl2 = hot.snd_una;
         self.cold.peer_mss = options.mss.unwrap_or(self.cold.config.default_mss);
         self.refresh_mss();
+        self.negotiate_ecn(syn);
         self.hot.window.cwnd = self.initial_window();
     }
 

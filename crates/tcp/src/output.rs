@@ -55,6 +55,7 @@ impl Connection {
         self.hot.snd_nxt = self.cold.iss + 1;
         let options = self.syn_options(now);
         let reply = self.hot.state == State::SynReceived;
+        let ecn = self.ecn_flags_of_syn(reply);
         if self.hot.rtx_at == Instant::NEVER || self.hot.rtx_at.is_due(now) {
             self.hot.rtx_at = now.plus_nanos(self.cold.rtt.rto_ns());
         }
@@ -64,7 +65,7 @@ impl Connection {
         Some(TxSegment {
             seq: self.cold.iss,
             ack: if reply { self.hot.rcv_nxt } else { SeqNum(0) },
-            flags: if reply { TcpFlags::SYN | TcpFlags::ACK } else { TcpFlags::SYN },
+            flags: ecn | if reply { TcpFlags::SYN | TcpFlags::ACK } else { TcpFlags::SYN },
             window,
             options,
             offset: 0,
@@ -200,6 +201,10 @@ impl Connection {
         segment.offset = offset;
         segment.len = len;
         segment.retransmission = again;
+        if self.hot.bits.has(Bits::ECN) {
+            self.echo_marks(&mut segment);
+            self.mark_capable(&mut segment);
+        }
         segment
     }
 
@@ -239,14 +244,27 @@ impl Connection {
             return None;
         }
         self.hot.bits.clear(Bits::PROBE);
-        Some(self.segment(now, self.hot.snd_una - 1, TcpFlags::ACK))
+        Some(self.bare(now, self.hot.snd_una - 1))
     }
 
     fn acknowledgement(&mut self, now: Instant) -> Option<TxSegment> {
         if !self.hot.bits.has(Bits::ACK_NOW) {
             self.hot.extra_acks = self.hot.extra_acks.checked_sub(1)?;
         }
-        Some(self.segment(now, self.sequence_of_bare(), TcpFlags::ACK))
+        Some(self.bare_acknowledgement(now))
+    }
+
+    /// An acknowledgement without data.
+    pub(crate) fn bare_acknowledgement(&mut self, now: Instant) -> TxSegment {
+        self.bare(now, self.sequence_of_bare())
+    }
+
+    fn bare(&mut self, now: Instant, seq: SeqNum) -> TxSegment {
+        let mut segment = self.segment(now, seq, TcpFlags::ACK);
+        if self.hot.bits.has(Bits::ECN) {
+            self.echo_marks(&mut segment);
+        }
+        segment
     }
 
     /// Sequence number of a segment without data: `snd_nxt`, unless a probe was sent beyond the peer's window.

@@ -11,6 +11,7 @@ use bypath_wire::tcp::{TcpFlags, TcpHeader, TcpOptions, Timestamps};
 use crate::autotune::ReceiveTuner;
 use crate::config::Config;
 use crate::connection::{Bits, Connection};
+use crate::ecn::answer_to_syn;
 use crate::open::offer;
 use crate::reset::{bare, reset_for};
 use crate::segment::{Segment, TxSegment};
@@ -129,6 +130,7 @@ impl Request {
         let mut options = offer(config, Some(&syn), clock(now, ts_offset));
         options.fast_open = cookie;
         let mut segment = bare(self.iss, self.irs + 1, TcpFlags::SYN | TcpFlags::ACK);
+        segment.flags |= answer_to_syn(config, self.flags);
         segment.window = first_window(config);
         segment.options = options;
         segment.retransmission = self.sent > 1;

@@ -109,7 +109,7 @@ pub struct Received {
     /// Why the segment, or a part of it, was not used.
     pub dropped: Option<DropCause>,
     /// A segment to send at once, besides what [`Connection::poll_transmit`](crate::Connection::poll_transmit)
-    /// will give: a reset.
+    /// will give: a reset, or an acknowledgement that must not wait for the rest of a batch.
     pub reply: Option<TxSegment>,
 }
 

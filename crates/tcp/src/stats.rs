@@ -104,6 +104,10 @@ pub struct ConnectionStats {
     pub keep_alive_probes: u64,
     /// Challenge acknowledgements sent (RFC 5961).
     pub challenge_acks: u64,
+    /// Packets received that routers had marked (RFC 3168).
+    pub ce_in: u64,
+    /// Acknowledgements received that told of marked packets.
+    pub ecn_signals: u64,
     /// First round-trip time, from the handshake, in nanoseconds; 0 if unknown.
     pub handshake_rtt_ns: u64,
 }

@@ -9,6 +9,7 @@
 //! | [`Congestion::on_ack`] | an acknowledgement brought something: see [`Ack`] |
 //! | [`Congestion::on_loss`] | fast recovery begins: sets `ssthresh`, and `cwnd` to it |
 //! | [`Congestion::on_timeout`] | the retransmission timer ran out |
+//! | [`Congestion::on_marks`] | the peer has told of marked packets, once a window |
 //! | [`Congestion::on_recovered`] | all that was outstanding when recovery began has arrived |
 //! | [`Congestion::on_undo`] | there was no loss: everything is as before `on_loss` or `on_timeout` |
 //! | [`Congestion::on_idle`] | the application sends again after a pause, in which time stood still |
@@ -18,6 +19,7 @@
 
 mod bbr;
 mod cubic;
+mod dctcp;
 mod hystart;
 mod newreno;
 
@@ -27,6 +29,7 @@ use crate::time::Instant;
 
 use bbr::Bbr;
 use cubic::Cubic;
+use dctcp::Dctcp;
 use newreno::NewReno;
 
 /// The window and its threshold, in bytes, and the maximum segment size that steps are counted in.
@@ -74,6 +77,8 @@ pub(crate) struct Ack {
     pub(crate) delivered: u32,
     /// Newly thought lost.
     pub(crate) lost: u32,
+    /// Of it, in packets that routers have marked.
+    pub(crate) marked: u32,
     /// In flight before the acknowledgement, and after it.
     pub(crate) flight_before: u32,
     pub(crate) flight: u32,
@@ -97,7 +102,7 @@ pub(crate) struct Ack {
 impl Ack {
     /// Whether a loss-based algorithm grows its window by this.
     fn grows(&self) -> bool {
-        self.limited && self.acked > 0 && self.phase != Phase::Recovery
+        self.limited && self.acked > 0 && self.marked == 0 && self.phase != Phase::Recovery
     }
 }
 
@@ -106,6 +111,7 @@ impl Ack {
 enum Algorithm {
     NewReno(NewReno),
     Cubic(Cubic),
+    Dctcp(Dctcp),
     /// By far the largest state, and the rarest.
     Bbr(Box<Bbr>),
     /// A window of so many bytes, whatever happens: for load generation, where the network is known.
@@ -132,6 +138,7 @@ impl Congestion {
         let algorithm = match config.congestion {
             CongestionControl::NewReno => Algorithm::NewReno(NewReno::default()),
             CongestionControl::Cubic => Algorithm::Cubic(Cubic::default()),
+            CongestionControl::Dctcp => Algorithm::Dctcp(Dctcp::default()),
             CongestionControl::Bbr => Algorithm::Bbr(Box::new(Bbr::new())),
             CongestionControl::None => Algorithm::Fixed(config.fixed_window),
         };
@@ -151,6 +158,7 @@ impl Congestion {
     pub(crate) fn on_ack(&mut self, w: &mut Window, ack: &Ack) {
         match &mut self.algorithm {
             Algorithm::Cubic(c) => c.on_ack(w, ack),
+            Algorithm::Dctcp(c) => c.on_ack(w, ack),
             Algorithm::NewReno(c) if ack.grows() => c.on_ack(w, ack),
             Algorithm::Bbr(c) => c.on_ack(w, ack),
             Algorithm::NewReno(_) | Algorithm::Fixed(_) => {}
@@ -195,7 +203,15 @@ impl Congestion {
         match &mut self.algorithm {
             Algorithm::Cubic(c) => c.on_idle(now),
             Algorithm::Bbr(c) => c.on_idle(w, now, app_limited),
-            Algorithm::NewReno(_) | Algorithm::Fixed(_) => {}
+            Algorithm::NewReno(_) | Algorithm::Dctcp(_) | Algorithm::Fixed(_) => {}
+        }
+    }
+
+    /// The peer has told of marked packets, for the first time in a window's worth of data.
+    pub(crate) fn on_marks(&mut self, w: &mut Window, flight: u32) {
+        match &mut self.algorithm {
+            Algorithm::Dctcp(c) => c.on_marks(w),
+            _ => self.reduce(w, flight),
         }
     }
 
@@ -207,7 +223,7 @@ impl Congestion {
 
     fn reduce(&mut self, w: &mut Window, flight: u32) {
         match &mut self.algorithm {
-            Algorithm::NewReno(_) => w.ssthresh = (flight / 2).max(2 * w.mss),
+            Algorithm::NewReno(_) | Algorithm::Dctcp(_) => w.ssthresh = (flight / 2).max(2 * w.mss),
             Algorithm::Cubic(c) => c.on_loss(w, flight),
             // What was lost comes with the acknowledgements.
             Algorithm::Fixed(_) | Algorithm::Bbr(_) => return,
@@ -223,7 +239,7 @@ impl Congestion {
             self.reduce(w, flight);
         }
         match &mut self.algorithm {
-            Algorithm::NewReno(_) => {}
+            Algorithm::NewReno(_) | Algorithm::Dctcp(_) => {}
             Algorithm::Cubic(c) => c.on_timeout(),
             Algorithm::Bbr(c) => c.on_timeout(w, first),
             Algorithm::Fixed(_) => return,
@@ -270,6 +286,7 @@ pub(crate) mod tests {
             acked: bytes,
             delivered: bytes,
             lost: 0,
+            marked: 0,
             flight_before: bytes,
             flight: 0,
             rtt_ns: Some(rtt_ns),
@@ -287,7 +304,8 @@ pub(crate) mod tests {
         Congestion::new(&Config { congestion: which, fixed_window: 50_000, ..Config::default() })
     }
 
-    const LOSS_BASED: [CongestionControl; 2] = [CongestionControl::NewReno, CongestionControl::Cubic];
+    const LOSS_BASED: [CongestionControl; 3] =
+        [CongestionControl::NewReno, CongestionControl::Cubic, CongestionControl::Dctcp];
 
     #[test]
     fn slow_start_adds_what_was_acknowledged_and_stops_at_the_threshold() {

@@ -4,7 +4,7 @@
 use super::{Ack, Phase, Window};
 
 /// Bytes acknowledged since the window last grew.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NewReno {
     acked: u32,
 }

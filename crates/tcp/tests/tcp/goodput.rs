@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bypath_tcp::{Config, CongestionControl, Pacing};
+use bypath_tcp::{Config, CongestionControl, EcnMode, Pacing};
 
 use crate::sim::{App, Path, Scenario, World};
 
@@ -99,4 +99,32 @@ fn cubic_with_one_percent_lost_gets_what_the_response_function_says() {
     }
     let goodput = sum / 8.0;
     assert!(goodput >= expected, "{:.3} of {:.3} Mbit/s", goodput * 8e-6, expected * 8e-6);
+}
+
+#[test]
+fn marks_instead_of_losses_slow_cubic_down() {
+    let config = Config { ecn: EcnMode::Request, ..with(CongestionControl::Cubic) };
+    let paths = path(100 * MBIT, 20, 4.0, 0.0).map(|p| Path { mark: 100_000, ..p });
+    let (world, goodput) = stream(5, config, paths, 50_000_000);
+    let share = share(goodput, 100 * MBIT);
+    let stats = world.hosts[0].conn().stats();
+    assert_eq!((world.links[0].lost, stats.segs_retrans), (0, 0));
+    assert!(share >= 0.85 && stats.ecn_signals > 0, "{share} {stats:?}");
+}
+
+#[test]
+fn dctcp_fills_the_link_with_a_queue_not_much_longer_than_the_marking_threshold() {
+    for accurate in [false, true] {
+        let ecn = if accurate { EcnMode::Accurate } else { EcnMode::Request };
+        // A millisecond and a gigabit, marks from 30 packets on; slow start alone goes far beyond that.
+        let config = Config { ecn, initial_window_segments: 20, ..with(CongestionControl::Dctcp) };
+        let paths = path(1_000 * MBIT, 1, 8.0, 0.0).map(|p| Path { mark: 45_000, ..p });
+        let (world, goodput) = stream(5, config, paths, 200_000_000);
+        let share = share(goodput, 1_000 * MBIT);
+        assert_eq!(world.links[0].lost, 0);
+        assert!(share >= 0.9, "accurate {accurate}: {share}");
+        assert!(world.links[0].longest_queue < 250_000, "{}", world.links[0].longest_queue);
+        let srtt = world.hosts[0].conn().srtt_ns().unwrap_or(0);
+        assert!(srtt < 2_000_000, "accurate {accurate}: {srtt}");
+    }
 }

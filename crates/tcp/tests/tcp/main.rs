@@ -12,6 +12,7 @@ mod congestion;
 mod cookies;
 mod defaults;
 mod dsack;
+mod ecn;
 mod goodput;
 mod handshake;
 mod keepalive;

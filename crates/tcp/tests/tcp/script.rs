@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bypath_tcp::{Config, Connection, Events, Instant, Received, Segment, State, TxSegment};
+use bypath_tcp::{Config, Connection, Ecn, Events, Instant, Received, Segment, State, TxSegment};
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::{SackBlock, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 
@@ -43,12 +43,13 @@ pub(crate) struct Seg {
     flags: TcpFlags,
     len: u32,
     window: Option<u16>,
+    ecn: Ecn,
     options: TcpOptions,
 }
 
 impl Seg {
     pub(crate) fn new(flags: TcpFlags, seq: i64, ack: i64) -> Self {
-        Self { seq, ack, flags, len: 0, window: None, options: TcpOptions::default() }
+        Self { seq, ack, flags, len: 0, window: None, ecn: Ecn::NotEct, options: TcpOptions::default() }
     }
     /// A bare acknowledgement of our bytes before `ack`, from a peer that has sent `seq` bytes.
     pub(crate) fn ack(seq: i64, ack: i64) -> Self {
@@ -75,6 +76,10 @@ impl Seg {
     }
     pub(crate) fn with(mut self, flags: TcpFlags) -> Self {
         self.flags |= flags;
+        self
+    }
+    pub(crate) fn ecn(mut self, ecn: Ecn) -> Self {
+        self.ecn = ecn;
         self
     }
     pub(crate) fn window(mut self, window: u16) -> Self {
@@ -120,6 +125,7 @@ pub(crate) struct Sent {
     /// As in the header.
     pub(crate) window: u16,
     pub(crate) again: bool,
+    pub(crate) ecn: Ecn,
     pub(crate) options: TcpOptions,
 }
 
@@ -162,7 +168,7 @@ impl Script {
     /// In SYN-RECEIVED by the peer's `syn`; the SYN-ACK has not been asked for.
     pub(crate) fn accepting(config: Config, syn: Seg) -> Self {
         let header = header(&syn, 60_000);
-        let segment = Segment::new(&header, &syn.options, syn.len);
+        let segment = Segment::new(&header, &syn.options, syn.len).with_ecn(syn.ecn);
         Self::with(Connection::accept(config, EPOCH, OURS - 1, 0, &segment))
     }
 
@@ -219,7 +225,7 @@ impl Script {
             };
         }
         let header = header(&seg, self.window);
-        let segment = Segment::new(&header, &seg.options, seg.len);
+        let segment = Segment::new(&header, &seg.options, seg.len).with_ecn(seg.ecn);
         let out = self.conn.on_segment(self.now, &segment);
         self.note(out.events);
         out
@@ -239,6 +245,7 @@ impl Script {
             flags: tx.flags,
             window: tx.window,
             again: tx.retransmission,
+            ecn: tx.ecn,
             options: tx.options,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bypath_tcp::{Config, CongestionControl, Pacing};
+use bypath_tcp::{Config, CongestionControl, EcnMode, Pacing};
 
 use crate::sim::{App, Path, Rng, Scenario, World, Writing};
 
@@ -106,6 +106,7 @@ fn anything(seed: u64) -> World {
             keep_alive: rng.pick(&[None, Some(Duration::from_millis(300)), Some(Duration::from_secs(5))]),
             initial_window_segments: rng.pick(&[1, 10, 10, 64]),
             congestion: rng.pick(&EVERY_ALGORITHM),
+            ecn: rng.pick(&[EcnMode::Off, EcnMode::Accept, EcnMode::Request, EcnMode::Accurate]),
             pacing: rng.pick(&[Pacing::Auto, Pacing::Auto, Pacing::On, Pacing::Off]),
             fixed_window: 20_000,
             ..config(rng.next())
@@ -131,6 +132,7 @@ fn anything(seed: u64) -> World {
             reorder: rng.pick(&[0.0, 0.0, 0.1]),
             overtaken: (0.0, 0),
             duplicate: rng.pick(&[0.0, 0.0, 0.05]),
+            mark: rng.pick(&[0, 10_000, 100_000]),
             drop_data: Vec::new(),
         };
     }
@@ -182,8 +184,13 @@ fn totals(path: &Path, config: &Config) -> (u64, u64, u64) {
     sum
 }
 
-const EVERY_ALGORITHM: [CongestionControl; 4] =
-    [CongestionControl::Cubic, CongestionControl::NewReno, CongestionControl::Bbr, CongestionControl::None];
+const EVERY_ALGORITHM: [CongestionControl; 5] = [
+    CongestionControl::Cubic,
+    CongestionControl::NewReno,
+    CongestionControl::Bbr,
+    CongestionControl::Dctcp,
+    CongestionControl::None,
+];
 
 const ALGORITHMS: [CongestionControl; 2] = [CongestionControl::Cubic, CongestionControl::NewReno];
 

@@ -212,7 +212,7 @@ impl Host {
     pub(crate) fn receive(&mut self, now: Instant, packet: Packet) -> Option<Packet> {
         self.watch_incoming(&packet);
         let len = packet.payload.len() as u32;
-        let segment = Segment::new(&packet.header, &packet.options, len);
+        let segment = Segment::new(&packet.header, &packet.options, len).with_ecn(packet.ecn);
         let Some(conn) = &mut self.conn else {
             let (isn, ts) = self.listen_with;
             if packet.has(TcpFlags::SYN) && !packet.has(TcpFlags::ACK) && !packet.has(TcpFlags::RST) {
@@ -282,7 +282,7 @@ impl Host {
             ..TcpHeader::default()
         };
         let payload = (tx.offset..tx.offset + u64::from(tx.len)).map(|at| pattern(self.id, at)).collect();
-        Packet { header, options: tx.options.clone(), payload }
+        Packet { header, options: tx.options.clone(), payload, ecn: tx.ecn }
     }
 
     fn watch_incoming(&mut self, packet: &Packet) {

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::fmt;
 use std::time::Duration;
 
-use bypath_tcp::Instant;
+use bypath_tcp::{Ecn, Instant};
 use bypath_wire::tcp::{TcpFlags, TcpHeader, TcpOptions};
 
 use super::Rng;
@@ -16,6 +16,7 @@ pub(crate) struct Packet {
     pub(crate) header: TcpHeader,
     pub(crate) options: TcpOptions,
     pub(crate) payload: Vec<u8>,
+    pub(crate) ecn: Ecn,
 }
 
 impl fmt::Display for Packet {
@@ -38,6 +39,8 @@ pub(crate) struct Path {
     pub(crate) rate: u64,
     /// Bytes that may wait for their turn; more is dropped.
     pub(crate) queue: u64,
+    /// Bytes that may wait before packets that can be marked are.
+    pub(crate) mark: u64,
     pub(crate) loss: f64,
     pub(crate) reorder: f64,
     /// Held back until so many later segments, at most, have passed it; or until [`HOLD`] is over.
@@ -53,6 +56,7 @@ impl Default for Path {
             delay: Duration::from_millis(10),
             rate: 10_000_000,
             queue: 1 << 20,
+            mark: u64::MAX,
             loss: 0.0,
             reorder: 0.0,
             overtaken: (0.0, 0),
@@ -75,6 +79,9 @@ pub(crate) struct Link {
     data_segments: u32,
     /// Segments with data that did not arrive.
     pub(crate) lost: u64,
+    pub(crate) marked: u64,
+    /// Most bytes that ever waited.
+    pub(crate) longest_queue: u64,
     under_way: BinaryHeap<Reverse<(Instant, u64, PacketBox)>>,
     /// Held back: how many are still to pass, and when it goes on all the same.
     held: Vec<(u64, Instant, Packet)>,
@@ -108,6 +115,8 @@ impl Link {
             order: 0,
             data_segments: 0,
             lost: 0,
+            marked: 0,
+            longest_queue: 0,
             under_way: BinaryHeap::new(),
             held: Vec::new(),
         }
@@ -118,7 +127,7 @@ impl Link {
         self.held.iter().map(|(_, until, _)| *until).fold(first, Instant::min)
     }
 
-    pub(crate) fn send(&mut self, now: Instant, packet: Packet) {
+    pub(crate) fn send(&mut self, now: Instant, mut packet: Packet) {
         if !packet.payload.is_empty() {
             let nth = self.data_segments;
             self.data_segments += 1;
@@ -138,6 +147,11 @@ impl Link {
         if waiting as u64 + size > self.path.queue {
             self.lost += data;
             return;
+        }
+        self.longest_queue = self.longest_queue.max(waiting as u64);
+        if waiting as u64 > self.path.mark && packet.ecn != Ecn::NotEct {
+            packet.ecn = Ecn::Ce;
+            self.marked += 1;
         }
         self.busy_until = start.plus_nanos(size * 1_000_000_000 / self.path.rate);
         let mut at = self.busy_until + self.path.delay;
