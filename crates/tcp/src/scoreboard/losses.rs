@@ -133,14 +133,12 @@ impl Scoreboard {
         self.mark(0);
     }
 
-    /// There was no loss: what was marked and has not been sent again is in flight as before.
+    /// There was no loss: what was marked is in flight as before, a probe of the tail that was sent twice included.
     pub(crate) fn unmark_lost(&mut self) {
         for span in &mut self.spans {
-            if span.lost && !span.retransmitted {
-                span.lost = false;
-                self.lost_bytes = self.lost_bytes.saturating_sub(span.len());
-            }
+            span.lost = false;
         }
+        self.lost_bytes = 0;
         self.first_from = None;
     }
 
