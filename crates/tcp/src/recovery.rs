@@ -78,7 +78,9 @@ impl Connection {
         self.forget_probe();
         self.begin_undo(false);
         self.start_prr(flight, delivered_before);
-        self.cold.congestion.on_loss(&mut self.hot.window, flight);
+        // RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window does not count.
+        let counted = flight.min(self.hot.window.cwnd);
+        self.cold.congestion.on_loss(&mut self.hot.window, counted);
         self.cold.recovery_point = self.hot.snd_nxt;
         self.cold.rescued = false;
         self.cold.stats.fast_recoveries += 1;

@@ -18,6 +18,8 @@ pub(crate) struct RttEstimator {
     backoff: u8,
     /// Tail loss probes are sent (RFC 8985 section 7).
     probes: bool,
+    /// A sample has come since the last of them, or since the connection began (section 7.3).
+    pub(crate) measured: bool,
     /// The timer of the last segments runs from when they were sent (RFC 7765).
     restarts: bool,
     /// What an acknowledgement restarts the timer with: a probe's patience or the timeout.
@@ -38,6 +40,7 @@ impl RttEstimator {
             max_rto_ns: ns(config.max_rto).max(ns(config.initial_rto)),
             backoff: 0,
             probes: false,
+            measured: false,
             restarts: config.rto_restart,
             timer_ns: ns(config.initial_rto),
             armed_at: Instant::ZERO,
@@ -93,6 +96,7 @@ impl RttEstimator {
         // with steady round trips must not look like a loss.
         self.rto_ns = self.srtt_ns.saturating_add((4 * self.rttvar_ns).max(self.min_rto_ns));
         self.backoff = 0;
+        self.measured = true;
         self.refresh_timer();
     }
 

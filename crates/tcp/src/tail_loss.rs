@@ -38,6 +38,7 @@ impl Connection {
             && !self.hot.bits.has(Bits::RECOVERY.or(Bits::LOSS).or(Bits::PERSIST))
             && self.cold.tail_loss.end.is_none()
             && self.cold.rtt.backoff() == 0
+            && self.cold.rtt.measured
             && board.sacked_bytes() == 0
             && board.lost_bytes() == 0
     }
@@ -78,6 +79,7 @@ impl Connection {
         self.hot.bits.clear(Bits::TAIL_PROBE);
         self.hot.bits.set(Bits::TAIL_PROBED);
         self.cold.tail_loss = TailLoss { end: Some(self.hot.snd_nxt), again };
+        self.cold.rtt.measured = false;
     }
 
     /// There is no new data: the last segment once more (section 7.3).

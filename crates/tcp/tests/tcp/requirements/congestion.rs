@@ -99,6 +99,16 @@ fn the_first_two_duplicates_leave_the_window_as_it_is() {
 }
 
 #[test]
+fn what_limited_transmit_sent_does_not_count_when_the_window_is_halved() {
+    let mut s = ten_out();
+    for _ in 0..2 {
+        assert_eq!(s.answer(Seg::ack(0, 0)).len(), 1, "a new segment for each");
+    }
+    s.answer(Seg::ack(0, 0));
+    assert_eq!(s.conn.ssthresh(), 5_000);
+}
+
+#[test]
 fn a_timeout_halves_the_threshold_once_for_all_its_repetitions() {
     let mut s = ten_out();
     let first = s.pass(ms(300));

@@ -94,8 +94,9 @@ fn by_default_data_is_tried_for_more_than_a_hundred_seconds() {
 fn r2_can_be_shortened_while_data_waits() {
     let mut s = silent_peer();
     s.pass(10 * SECOND);
-    s.conn.set_user_timeout(30 * SECOND);
-    s.pass(20 * SECOND - ms(1));
+    // Long before the next retransmission, which is due 19 s after the first.
+    s.conn.set_user_timeout(12 * SECOND);
+    assert_eq!(s.pass(2 * SECOND - ms(1)), []);
     assert_eq!(s.state(), State::Established);
     s.pass(ms(1));
     assert_eq!(s.conn.close_reason(), Some(CloseReason::TimedOut));

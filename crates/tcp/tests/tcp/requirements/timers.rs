@@ -1,10 +1,10 @@
-//! RFC 6298: the retransmission timer.
+//! RFC 6298: the retransmission timer. RFC 8985 section 7.3: what goes before it.
 
 use std::time::Duration;
 
 use bypath_tcp::Config;
 
-use crate::script::{OURS, Script, Seg, ms, plain};
+use crate::script::{OURS, Script, Seg, ms, plain, ranges, with_sack};
 
 const MS: u64 = 1_000_000;
 
@@ -57,4 +57,19 @@ fn no_segment_is_sent_again_before_its_timeout_has_passed() {
     s.answer(Seg::ack(0, 1_000));
     let again = s.pass(ms(1_000));
     assert!(again[0].at - second >= ms(300) && again[0].at - first >= ms(300), "{again:?}");
+}
+
+#[test]
+fn no_second_probe_of_the_tail_before_a_round_trip_was_measured() {
+    let mut s = Script::open(with_sack());
+    s.write(3_000);
+    s.now = s.now + ms(100);
+    s.answer(Seg::ack(0, 2_000));
+    assert_eq!(ranges(&s.pass(ms(301))), [(2_000, 1_000)]);
+    assert_eq!((s.conn.stats().tail_loss_probes, s.conn.stats().timeouts), (1, 0));
+    // The peer had it: the probe is answered, and nothing is measured by Karn's rule.
+    s.answer(Seg::ack(0, 3_000).sack(&[(2_000, 3_000)]));
+    s.write(3_000);
+    assert_eq!(ranges(&s.pass(ms(320))), [(3_000, 1_000)], "by the timer, from the left");
+    assert_eq!((s.conn.stats().tail_loss_probes, s.conn.stats().timeouts), (1, 1));
 }
