@@ -104,7 +104,11 @@ impl Flow {
             self.ts_value = ts.value;
         }
         let seq = tcp.header.seq;
-        if syn && self.iss != Some(seq) {
+        // In TIME-WAIT a SYN of the peer may open the same addresses again.
+        let answers_another =
+            flags.contains(TcpFlags::ACK) && self.irs.is_some_and(|irs| tcp.header.ack != irs + 1);
+        let anew = self.iss != Some(seq) || answers_another;
+        if syn && anew {
             (self.iss, self.nxt, self.irs, self.peer_acked) = (Some(seq), seq, None, None);
             (self.offered, self.shut) = (None, false);
         }

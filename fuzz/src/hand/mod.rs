@@ -84,7 +84,8 @@ pub fn stack_by_hand(data: &[u8]) {
     world.wind_down();
 }
 
-fn options(tape: &mut Tape<'_>) -> StackOptions {
+/// Settings of a stack.
+pub(crate) fn options(tape: &mut Tape<'_>) -> StackOptions {
     let (bits, sizes, algorithm) = (tape.byte(), tape.byte(), tape.byte());
     let on = |bit: u8| bits & 1 << bit == 0;
     let defaults = TcpConfig::default();
