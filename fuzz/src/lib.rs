@@ -4,6 +4,7 @@
 //! A finding is a panic: each module says what it holds to be true of the code it drives.
 
 pub mod adversary;
+pub mod apps;
 pub mod hand;
 mod packets;
 mod tape;

@@ -223,6 +223,19 @@ fn resuming_a_complete_file_is_done_at_once() {
 }
 
 #[test]
+fn the_page_of_an_error_is_never_appended_to_what_is_there() {
+    for head in ["404 Not Found", "500 Oops", "302 Elsewhere"] {
+        let bytes = format!("HTTP/1.1 {head}\r\nLocation: /x\r\nContent-Length: 4\r\n\r\noops");
+        let server = Server::saying(bytes);
+        let mut request = request(&server.url("http", "/f"));
+        (request.resume_from, request.fail_on_status, request.max_redirects) = (Some(3), false, None);
+        let (transfer, kept) = run(&request);
+        assert_ne!(code_of(&transfer), 0, "{head}");
+        assert_eq!((kept.info, kept.bytes.len()), (None, 0), "{head}");
+    }
+}
+
+#[test]
 fn refuses_to_resume_where_the_server_sends_something_else() {
     let answers = [
         ("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcdef", 33),

@@ -69,6 +69,11 @@ impl Flow {
         }
     }
 
+    /// The stack opens a connection anew, perhaps with the very sequence number that it had before.
+    pub(super) fn forget(&mut self) {
+        (self.iss, self.irs, self.peer_acked, self.offered) = (None, None, None, None);
+    }
+
     /// The peer sends a segment.
     pub(super) fn peer_sends(&mut self, seq: SeqNum, flags: TcpFlags, len: usize, ack: SeqNum) {
         let syn = u32::from(flags.contains(TcpFlags::SYN));

@@ -243,6 +243,7 @@ impl World {
         if let Ok(socket) = self.stack.connect(slot.flow.peer, slot.flow.stack.port()) {
             (slot.socket, slot.read, slot.reads_from) = (Some(socket), 0, None);
             (slot.peer_finished, slot.flow.peer_open) = (false, false);
+            slot.flow.forget();
             self.settle();
             let flow = &mut self.slots[index].flow;
             (flow.offered, flow.shut) = (Some(0), false);

@@ -173,7 +173,8 @@ fn deliver(x: &mut Exchange<'_>, conn: &mut Conn, head: &Head) -> Result<bool, F
             _ => Err(FetchError::Range(format!("the server has nothing behind byte {from}"))),
         };
     }
-    let failed = head.status >= 400 && request.fail_on_status;
+    // What is here already is part of the file; an error's body is not, and must not follow it.
+    let failed = head.status >= 400 && (request.fail_on_status || resumed.is_some());
     if request.head {
         x.begin(BodyInfo { offset: 0, length: Some(head.raw.len() as u64) })?;
         x.deliver(&head.raw)?;
@@ -184,7 +185,7 @@ fn deliver(x: &mut Exchange<'_>, conn: &mut Conn, head: &Head) -> Result<bool, F
     if request.head {
         return Ok(head.keeps_alive() && conn.buffered().is_empty());
     }
-    let offset = if head.status < 300 { body_offset(x, head, resumed)? } else { 0 };
+    let offset = if head.status < 300 || resumed.is_some() { body_offset(x, head, resumed)? } else { 0 };
     let length = match framing {
         Framing::Empty => Some(0),
         Framing::Length(length) => Some(length),

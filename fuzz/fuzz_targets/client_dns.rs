@@ -1,0 +1,4 @@
+//! The DNS client and a hostile server.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bypath_fuzz::apps::dns(data));
