@@ -478,6 +478,14 @@ fn lists_a_directory() {
 }
 
 #[test]
+fn a_listing_is_never_appended_to_what_is_there() {
+    let mut request = request("ftp://127.0.0.1:1/pub/");
+    request.resume_from = Some(3);
+    let (transfer, kept) = run(&request);
+    assert_eq!((code_of(&transfer), kept.info), (33, None));
+}
+
+#[test]
 fn describes_a_file_without_fetching_it() {
     let server = Server::once(|mut peer| {
         begin(&mut peer, "f", "213 26752");

@@ -56,10 +56,11 @@ impl Direction {
         self.iss != Some(seq) || self.past
     }
 
-    /// The direction that a SYN-ACK opens. Where `peer` has acknowledged an earlier one, an old SYN of it has come
-    /// back to a host that has forgotten the connection, and `peer` still speaks of that.
-    pub(crate) fn answering(peer: &Direction) -> Self {
-        Self { contested: peer.ack > 0, ..Self::default() }
+    /// The direction that a SYN-ACK opens. After another one, a SYN of `peer` has come again to a host that has
+    /// forgotten the connection, and `peer` speaks of the answer that it has had, or that is still under way.
+    pub(crate) fn answering(peer: &Direction, before: &Direction) -> Self {
+        let another = before.iss.is_some() && !before.past;
+        Self { contested: another || peer.ack > 0, ..Self::default() }
     }
 
     pub(crate) fn belongs_to_the_past(&mut self) {

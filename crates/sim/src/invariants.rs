@@ -109,7 +109,7 @@ impl WireWatch {
         let (own, peer) = if way == 0 { (first, second) } else { (second, first) };
         if tcp.header.flags.contains(TcpFlags::SYN) && own.opens_anew(tcp.header.seq) {
             if tcp.header.flags.contains(TcpFlags::ACK) {
-                *own = Direction::answering(peer);
+                *own = Direction::answering(peer, own);
             } else {
                 *own = Direction::default();
                 peer.belongs_to_the_past();

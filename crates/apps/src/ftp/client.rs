@@ -19,6 +19,11 @@ const CLOSING_REPLY: Duration = Duration::from_secs(10);
 pub(crate) fn get(x: &mut Exchange<'_>) -> Result<(), FetchError> {
     let target = x.request.target.clone();
     let path = FtpPath::of(&target)?;
+    let resumed = x.request.resume_from.is_some_and(|from| from > 0);
+    if path.file.is_none() && !x.request.head && resumed {
+        // It would be appended to whatever is here already.
+        return Err(FetchError::Range("the listing of a directory cannot be resumed".to_owned()));
+    }
     let credentials = login_as(x)?;
     let mut control = Control::new(dial(x, &target)?)?;
     let result = session(x, &mut control, &credentials, &path);
