@@ -258,6 +258,31 @@ impl Stack {
         self.open(local, remote)
     }
 
+    /// As [`Stack::connect`], with the first bytes to send: where the peer has given a cookie before, as many as fit
+    /// go with the SYN (RFC 7413), and the peer may get them twice; otherwise it is asked for a cookie, and they go
+    /// after the handshake. Returns how many of them there was room for.
+    ///
+    /// # Errors
+    /// As [`Stack::connect`].
+    pub fn connect_with_data(
+        &mut self,
+        remote: SocketAddr,
+        local_port: u16,
+        bytes: &[u8],
+    ) -> Result<(TcpSocket, usize)> {
+        let source = self.route_to(remote)?;
+        self.open_with(SocketAddr::new(source, local_port), remote, Some(bytes))
+    }
+
+    /// Lets a listener take data with a SYN that has a cookie of ours, of at most `pending` connections whose
+    /// handshake is not complete; 0, the default, takes none. The application must do no harm when a request comes
+    /// twice (RFC 7413 section 2.1).
+    pub fn set_fast_open(&mut self, port: TcpPort, pending: usize) {
+        if let Some(listener) = self.listeners.get(&port.0) {
+            listener.shared.set_fast_open(pending);
+        }
+    }
+
     /// The source address that the routes choose.
     fn route_to(&self, remote: SocketAddr) -> Result<IpAddr> {
         let route = self.inner.routes.lookup(remote.ip());
@@ -265,6 +290,15 @@ impl Stack {
     }
 
     fn open(&mut self, wanted: SocketAddr, remote: SocketAddr) -> Result<TcpSocket> {
+        self.open_with(wanted, remote, None).map(|(socket, _)| socket)
+    }
+
+    fn open_with(
+        &mut self,
+        wanted: SocketAddr,
+        remote: SocketAddr,
+        bytes: Option<&[u8]>,
+    ) -> Result<(TcpSocket, usize)> {
         let lease = if wanted.port() == 0 {
             self.ports.for_connection(Transport::Tcp, wanted.ip(), remote, |_| true)?
         } else {
@@ -273,9 +307,12 @@ impl Stack {
         let local = SocketAddr::new(wanted.ip(), lease.port());
         self.leases.entry(local).or_default().push(lease);
         let receive = self.inner.config.tcp.receive_buffer as usize;
-        let (end, socket) = socket_pair(self.port.clone(), receive, self.inner.config.send_buffer);
+        let (mut end, mut socket) = socket_pair(self.port.clone(), receive, self.inner.config.send_buffer);
+        end.fast_open = bytes.is_some();
+        let shared = socket.shared.clone();
+        let given = bytes.and_then(|bytes| socket.write.try_write(&shared, bytes)).unwrap_or(Ok(0))?;
         self.inner.connect(self.now, local, remote, end);
-        Ok(self.keep(socket, local, remote))
+        Ok((self.keep(socket, local, remote), given))
     }
 
     fn keep(&mut self, end: TcpEnd, local: SocketAddr, remote: SocketAddr) -> TcpSocket {

@@ -30,6 +30,8 @@ const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 /// A socket's parts, as the control plane hands them out.
 pub(crate) struct Opened {
     pub(crate) end: TcpEnd,
+    /// Bytes that it was opened with.
+    pub(crate) given: usize,
     pub(crate) local: SocketAddr,
 }
 
@@ -58,7 +60,7 @@ pub(crate) struct Totals {
 
 /// What comes to the control plane.
 pub(crate) enum ControlMessage {
-    Connect { remote: SocketAddr, reply: Sender<Result<Opened>> },
+    Connect { remote: SocketAddr, first: Option<Vec<u8>>, reply: Sender<Result<Opened>> },
     Listen { local: SocketAddr, backlog: usize, reply: Sender<Result<Listening>> },
     Unlisten(SocketAddr),
     BindUdp { local: SocketAddr, reply: Sender<Result<BoundUdp>> },
@@ -181,8 +183,8 @@ impl Control {
     pub(crate) fn run(mut self, messages: &Receiver<ControlMessage>) {
         while let Ok(message) = messages.recv() {
             match message {
-                ControlMessage::Connect { remote, reply } => {
-                    let _ = reply.send(self.connect(remote));
+                ControlMessage::Connect { remote, first, reply } => {
+                    let _ = reply.send(self.connect(remote, first.as_deref()));
                 }
                 ControlMessage::Listen { local, backlog, reply } => {
                     let _ = reply.send(self.listen(local, backlog));
@@ -242,7 +244,7 @@ impl Control {
         })
     }
 
-    fn connect(&mut self, remote: SocketAddr) -> Result<Opened> {
+    fn connect(&mut self, remote: SocketAddr, first: Option<&[u8]>) -> Result<Opened> {
         let source = self.source_for(remote.ip())?;
         let connections = &self.connections;
         let lease = self.ports.for_connection(Transport::Tcp, source, remote, |port| {
@@ -257,9 +259,12 @@ impl Control {
         let Some(worker) = self.workers.get(index) else {
             return Err(Error::new(ErrorKind::NotConnected, "the engine has no workers"));
         };
-        let (end, socket) = socket_pair(worker.port.clone(), self.receive_buffer, self.send_buffer);
+        let (mut end, mut socket) = socket_pair(worker.port.clone(), self.receive_buffer, self.send_buffer);
+        end.fast_open = first.is_some();
+        let shared = socket.shared.clone();
+        let given = first.and_then(|bytes| socket.write.try_write(&shared, bytes)).unwrap_or(Ok(0))?;
         worker.tell(Command::Connect { local, remote, end: Box::new(end) });
-        Ok(Opened { end: socket, local })
+        Ok(Opened { end: socket, local, given })
     }
 
     fn listen(&mut self, local: SocketAddr, backlog: usize) -> Result<Listening> {

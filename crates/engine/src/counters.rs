@@ -60,13 +60,28 @@ pub(crate) enum Tally {
     CookiesSent,
     /// Connections that came of cookies.
     CookiesAccepted,
+    /// Fast Open: a SYN's data that the server took with it.
+    FastOpenSent,
+    /// Fast Open: a SYN's data that had to be sent again.
+    FastOpenFallback,
+    /// Fast Open: connections that a server opened with the SYN.
+    FastOpenTaken,
+    /// Fast Open: SYNs whose cookie a server did not believe.
+    FastOpenBadCookie,
+    /// Fast Open: SYNs that came while enough others waited.
+    FastOpenLimit,
 }
 
-const TALLIES: [(Tally, &str); 4] = [
+const TALLIES: [(Tally, &str); 9] = [
     (Tally::SynAckRetrans, "syn_ack_retrans"),
     (Tally::HalfOpenExpired, "half_open_expired"),
     (Tally::CookiesSent, "syn_cookies_sent"),
     (Tally::CookiesAccepted, "syn_cookies_accepted"),
+    (Tally::FastOpenSent, "fast_open_sent"),
+    (Tally::FastOpenFallback, "fast_open_fallback"),
+    (Tally::FastOpenTaken, "fast_open_taken"),
+    (Tally::FastOpenBadCookie, "fast_open_bad_cookie"),
+    (Tally::FastOpenLimit, "fast_open_limit"),
 ];
 
 const CAUSES: [(Cause, &str); 20] = [

@@ -151,7 +151,12 @@ impl Engine {
     }
 
     pub(crate) fn open(&self, remote: SocketAddr) -> Result<Opened> {
-        self.ask(|reply| ControlMessage::Connect { remote, reply })
+        self.ask(|reply| ControlMessage::Connect { remote, first: None, reply })
+    }
+
+    /// With the first bytes to send, which may go with the SYN.
+    pub(crate) fn open_with(&self, remote: SocketAddr, bytes: &[u8]) -> Result<Opened> {
+        self.ask(|reply| ControlMessage::Connect { remote, first: Some(bytes.to_vec()), reply })
     }
 
     pub(crate) fn listen(&self, local: SocketAddr, backlog: usize) -> Result<Listening> {

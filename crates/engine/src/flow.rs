@@ -9,6 +9,7 @@ use bypath_tcp::{CloseReason, Connection, Instant, TxSegment};
 use crate::flow_table::FlowKey;
 use crate::ring::{ByteConsumer, ByteProducer};
 use crate::service::Service;
+use crate::socket::listener::ListenerShared;
 use crate::socket::shared::SocketShared;
 use crate::source::SendQueue;
 use crate::template::Template;
@@ -32,6 +33,11 @@ pub(crate) enum App {
 
 /// The connection's ends of a socket's rings.
 pub(crate) struct SocketEnd {
+    /// The application wants its first bytes to go with the SYN.
+    pub(crate) fast_open: bool,
+    /// The listener that counts this connection among those whose handshake is not complete though their data is
+    /// taken.
+    pub(crate) opening: Option<Arc<ListenerShared>>,
     pub(crate) incoming: ByteProducer,
     pub(crate) outgoing: ByteConsumer,
     pub(crate) shared: Arc<SocketShared>,

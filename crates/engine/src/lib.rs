@@ -22,6 +22,7 @@ pub mod by_hand;
 mod compact;
 mod control;
 mod counters;
+mod destinations;
 mod device_egress;
 mod engine;
 mod error;
@@ -51,7 +52,7 @@ mod worker_tests;
 pub use builder::EngineBuilder;
 pub use bypath_tcp::{
     CloseReason, Config as TcpConfig, CongestionControl, ConnectionInfo, CookieMode, Ecn, Instant,
-    RecoveryState, State as TcpState,
+    MetricsCache, RecoveryState, State as TcpState,
 };
 pub use bypath_xdp::{AttachMode, BindMode};
 pub use engine::{Engine, EngineInfo, EngineStats};

@@ -58,6 +58,19 @@ pub enum Pacing {
     Off,
 }
 
+/// What is made of the metrics that earlier connections to the same host have left (RFC 9040).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsCache {
+    /// Nothing is kept, not even Fast Open cookies.
+    Off,
+    /// The round trip (for the first timeout only, and only to make it longer), the path's MTU, Fast Open cookies.
+    /// So Linux has it, and so it can do no harm: a threshold from a bad day would hold back all that follow.
+    #[default]
+    Careful,
+    /// And the slow-start threshold, and a smaller window than the initial one.
+    Full,
+}
+
 /// Settings of one connection. Sizes are bytes.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -157,6 +170,12 @@ pub struct Config {
     /// When the accept queue is full: reset the peer that completes its handshake, instead of letting it try
     /// again (Linux: `tcp_abort_on_overflow`, off).
     pub abort_on_overflow: bool,
+    /// Use Fast Open for those who give data with the connection (RFC 7413); servers are asked for it one by one.
+    pub fast_open: bool,
+    /// What becomes of metrics of earlier connections.
+    pub metrics: MetricsCache,
+    /// Hosts of which a stack keeps metrics.
+    pub metrics_hosts: u32,
     /// Probe an idle peer after this long; `None`: never (RFC 9293 section 3.8.4, off by default).
     pub keep_alive: Option<Duration>,
     /// Between keep-alive probes.
@@ -213,6 +232,9 @@ impl Default for Config {
             max_half_open: 4_096,
             syn_cookies: CookieMode::Auto,
             abort_on_overflow: false,
+            fast_open: true,
+            metrics: MetricsCache::Careful,
+            metrics_hosts: 1_024,
             keep_alive: None,
             keep_alive_interval: Duration::from_secs(75),
             keep_alive_probes: 9,

@@ -9,7 +9,9 @@ use crate::config::{Config, CongestionControl};
 use crate::congestion::{Congestion, Window};
 use crate::ecn::EcnState;
 use crate::f_rto::FRto;
+use crate::fast_open::FastOpen;
 use crate::pacing::Pacer;
+use crate::path_metrics::PathMetrics;
 use crate::prr::Prr;
 use crate::push::Push;
 use crate::rack::Rack;
@@ -199,6 +201,9 @@ pub(crate) struct Cold {
     pub(crate) challenge_second: u64,
     pub(crate) challenges: u8,
     pub(crate) passive: bool,
+    pub(crate) fast_open: FastOpen,
+    /// What earlier connections have seen of the path.
+    pub(crate) expected: PathMetrics,
     /// Sequence number of a FIN that came ahead of its turn.
     pub(crate) fin_ahead: Option<SeqNum>,
     /// What was received twice, to report once (RFC 2883).
@@ -445,7 +450,7 @@ impl Connection {
     /// Sequence number that FIN has, or would have.
     pub(crate) fn fin_seq(&self) -> SeqNum {
         // While the SYN is unacknowledged the stream begins one after it.
-        let syn = u32::from(!self.hot.state.is_synchronized());
+        let syn = u32::from(!self.hot.state.is_synchronized() && self.hot.snd_una == self.cold.iss);
         self.hot.snd_una + syn + (self.hot.queued - self.hot.acknowledged) as u32
     }
 }

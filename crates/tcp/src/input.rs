@@ -129,8 +129,7 @@ impl Connection {
         self.hot.last_heard = now;
         self.negotiate(segment);
         if has_ack {
-            self.hot.snd_una = header.ack;
-            self.hot.snd_wl2 = header.ack;
+            self.take_syn_ack(segment, out);
             self.cold.lifetime_at = Instant::NEVER;
             self.establish(now);
             self.refresh_aux();
@@ -140,6 +139,7 @@ impl Connection {
         } else {
             // Simultaneous open: both SYNs crossed.
             self.hot.state = State::SynReceived;
+            self.forget_syn_data();
             self.hot.bits.set(Bits::SEND_SYN);
         }
     }
@@ -360,7 +360,7 @@ impl Connection {
     /// Fifth check in SYN-RECEIVED: the acknowledgement of our SYN. `false`: refused.
     fn complete_handshake(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) -> bool {
         let header = segment.header;
-        let valid = header.ack.after(self.hot.snd_una) && header.ack.at_or_before(self.hot.snd_nxt);
+        let valid = header.ack.after(self.cold.iss) && header.ack.at_or_before(self.hot.snd_nxt);
         if !valid {
             out.dropped = Some(DropCause::BadAck);
             out.reply = reset_for(segment);
@@ -369,6 +369,8 @@ impl Connection {
         self.hot.snd_una = self.cold.iss + 1;
         self.cold.lifetime_at = Instant::NEVER;
         self.establish(now);
+        // A server that has answered data of the SYN has data outstanding already.
+        self.rearm(now);
         self.refresh_aux();
         self.hot.snd_wnd = u32::from(header.window) << self.hot.snd_scale;
         self.hot.max_snd_wnd = self.hot.max_snd_wnd.max(self.hot.snd_wnd);

@@ -10,7 +10,9 @@ use crate::congestion::{Congestion, Window};
 use crate::connection::{Bits, Cold, Connection, Hot};
 use crate::ecn::EcnState;
 use crate::f_rto::FRto;
+use crate::fast_open::FastOpen;
 use crate::pacing::Pacer;
+use crate::path_metrics::PathMetrics;
 use crate::prr::Prr;
 use crate::push::Push;
 use crate::rack::Rack;
@@ -111,6 +113,8 @@ impl Connection {
             challenge_second: 0,
             challenges: 0,
             passive: false,
+            fast_open: FastOpen::default(),
+            expected: PathMetrics::default(),
             fin_ahead: None,
             duplicates: Duplicates::new(),
             stats: ConnectionStats::default(),
@@ -195,6 +199,7 @@ impl Connection {
             if self.hot.bits.has(Bits::FIN_QUEUED) { State::FinWait1 } else { State::Established };
         self.hot.rtx_at = Instant::NEVER;
         self.hot.bits.clear(Bits::SEND_SYN);
+        self.cold.fast_open.early = false;
         if self.hot.bits.has(Bits::SYN_RETRANSMITTED) {
             self.cold.rtt.start_after_syn_timeout();
             // RFC 6928 section 2 and RFC 5681 section 3.1: a lost SYN leaves an initial window of one segment.
@@ -204,6 +209,7 @@ impl Connection {
             self.cold.stats.handshake_rtt_ns = rtt.max(1);
             self.cold.rtt.sample(rtt);
         }
+        self.use_expectations();
         if self.hot.bits.has(Bits::SACK) && self.cold.config.rack && self.cold.config.tail_loss_probe {
             self.cold.rtt.use_probes();
         }

@@ -27,7 +27,8 @@ impl Connection {
     pub fn poll_transmit(&mut self, now: Instant) -> Option<TxSegment> {
         match self.hot.state {
             State::Closed => None,
-            State::SynSent | State::SynReceived => self.syn(now),
+            State::SynSent => self.syn(now),
+            State::SynReceived if !self.answers_early() => self.syn(now),
             _ => {
                 if self.cold.scoreboard.lost_bytes() > 0
                     && let Some(segment) = self.lost_data(now)
@@ -49,12 +50,22 @@ impl Connection {
         self.hot.bits.clear(Bits::SEND_SYN.or(Bits::ACK_NOW));
         let again = self.hot.bits.has(Bits::SYN_RETRANSMITTED);
         self.cold.stats.segs_retrans += u64::from(again);
-        if self.hot.snd_nxt == self.cold.iss {
-            self.cold.syn_sent_at = now;
-        }
-        self.hot.snd_nxt = self.cold.iss + 1;
-        let options = self.syn_options(now);
+        let first = self.hot.snd_nxt == self.cold.iss;
+        let mut options = self.syn_options(now);
         let reply = self.hot.state == State::SynReceived;
+        let mut len = 0;
+        if !reply {
+            options.fast_open = self.syn_extra(again);
+            len = self.syn_payload(again, options.encoded_len());
+        }
+        if first {
+            self.cold.syn_sent_at = now;
+            self.hot.snd_nxt = self.after_syn();
+        }
+        if self.cold.fast_open.early {
+            // The stream begins behind the SYN, whose acknowledgement is awaited apart from it.
+            self.hot.snd_una = self.cold.iss + 1;
+        }
         let ecn = self.ecn_flags_of_syn(reply);
         if self.hot.rtx_at == Instant::NEVER || self.hot.rtx_at.is_due(now) {
             self.hot.rtx_at = now.plus_nanos(self.cold.rtt.rto_ns());
@@ -69,7 +80,7 @@ impl Connection {
             window,
             options,
             offset: 0,
-            len: 0,
+            len,
             retransmission: again,
             ecn: Ecn::NotEct,
         })

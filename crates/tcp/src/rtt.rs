@@ -100,6 +100,13 @@ impl RttEstimator {
         self.refresh_timer();
     }
 
+    /// The first timeout is no shorter than an earlier connection's would have been; the next sample decides.
+    pub(crate) fn at_least(&mut self, srtt_ns: u64, rttvar_ns: u64) {
+        let before = srtt_ns.saturating_add(rttvar_ns.saturating_mul(4).max(self.min_rto_ns));
+        self.rto_ns = self.rto_ns.max(before);
+        self.refresh_timer();
+    }
+
     /// Doubles the timeout (RFC 6298 section 5.5).
     pub(crate) fn back_off(&mut self) {
         self.backoff = self.backoff.saturating_add(1).min(30);

@@ -38,6 +38,12 @@ impl Connection {
 
     fn on_retransmission_timer(&mut self, now: Instant, events: &mut Events) {
         if !self.hot.state.is_synchronized() {
+            if self.cold.passive {
+                if self.cold.fast_open.answers >= self.cold.config.syn_ack_retries {
+                    return self.finish(CloseReason::TimedOut);
+                }
+                self.cold.fast_open.answers += 1;
+            }
             self.cold.rtt.back_off();
             self.hot.rtx_at = now.plus_nanos(self.cold.rtt.rto_ns());
             self.send_syn_again();

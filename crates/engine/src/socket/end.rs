@@ -45,7 +45,15 @@ pub(crate) fn socket_pair(port: Arc<WorkerPort>, receive: usize, send: usize) ->
     let (shared, reading, writing) = SocketShared::new(port);
     let (incoming, to_read) = byte_ring(receive);
     let (to_write, outgoing) = byte_ring(send);
-    let end = SocketEnd { incoming, outgoing, shared: shared.clone(), readable: false, writable: false };
+    let end = SocketEnd {
+        fast_open: false,
+        opening: None,
+        incoming,
+        outgoing,
+        shared: shared.clone(),
+        readable: false,
+        writable: false,
+    };
     let socket = TcpEnd {
         read: ReadEnd {
             ring: to_read,

@@ -25,6 +25,9 @@ pub(crate) struct ListenerShared {
     /// Connections in the queue, and places in it that are promised.
     taken: AtomicUsize,
     half_open: AtomicUsize,
+    /// Connections whose data may be taken with the SYN, at once; 0: none.
+    fast_open_limit: AtomicUsize,
+    fast_opening: AtomicUsize,
     pub(crate) waiting: Waiting,
 }
 
@@ -33,7 +36,17 @@ impl ListenerShared {
     pub(crate) fn new(backlog: usize) -> (Self, Parker) {
         let (waiting, parker) = Waiting::new();
         let queue = ArrayQueue::new(backlog.max(1));
-        (Self { queue, taken: AtomicUsize::new(0), half_open: AtomicUsize::new(0), waiting }, parker)
+        (
+            Self {
+                queue,
+                taken: AtomicUsize::new(0),
+                half_open: AtomicUsize::new(0),
+                fast_open_limit: AtomicUsize::new(0),
+                fast_opening: AtomicUsize::new(0),
+                waiting,
+            },
+            parker,
+        )
     }
 
     /// Whether a SYN may open another connection; counts it.
@@ -47,6 +60,28 @@ impl ListenerShared {
     /// A half-open connection is open, or gone.
     pub(crate) fn opened(&self) {
         self.half_open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Takes data with the SYN (RFC 7413), of as many connections at once as `limit`, until they are acknowledged.
+    pub(crate) fn set_fast_open(&self, limit: usize) {
+        self.fast_open_limit.store(limit, Ordering::Release);
+    }
+
+    pub(crate) fn fast_open_is_on(&self) -> bool {
+        self.fast_open_limit.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether one more may be opened with data; counts it.
+    pub(crate) fn may_fast_open(&self) -> bool {
+        let limit = self.fast_open_limit.load(Ordering::Acquire);
+        self.fast_opening
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < limit).then_some(n + 1))
+            .is_ok()
+    }
+
+    /// The handshake of one of those is complete, or will not be.
+    pub(crate) fn fast_opened(&self) {
+        self.fast_opening.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Whether as many connections wait as may.

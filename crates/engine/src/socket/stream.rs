@@ -84,9 +84,38 @@ impl TcpStream {
         Self::open(engine, remote, Some(timeout))
     }
 
+    /// As [`TcpStream::connect_timeout`], with the first bytes to send. Where the peer has given a cookie before, as
+    /// many as fit go with the SYN (RFC 7413), and the peer may get them twice; otherwise it is asked for a cookie.
+    /// All are given to be sent when this returns.
+    ///
+    /// # Errors
+    /// As [`TcpStream::connect`].
+    pub fn connect_with_data(
+        engine: &Engine,
+        remote: SocketAddr,
+        bytes: &[u8],
+        timeout: Option<Duration>,
+    ) -> Result<Self> {
+        let opened = engine.open_with(remote, bytes)?;
+        let given = opened.given;
+        let stream = Self::wait_open(engine, remote, opened, timeout)?;
+        (&stream).write_all(bytes.get(given..).unwrap_or_default())?;
+        Ok(stream)
+    }
+
     fn open(engine: &Engine, remote: SocketAddr, timeout: Option<Duration>) -> Result<Self> {
+        let opened = engine.open(remote)?;
+        Self::wait_open(engine, remote, opened, timeout)
+    }
+
+    fn wait_open(
+        engine: &Engine,
+        remote: SocketAddr,
+        opened: Opened,
+        timeout: Option<Duration>,
+    ) -> Result<Self> {
         let until = deadline(timeout);
-        let Opened { end, local } = engine.open(remote)?;
+        let Opened { end, local, .. } = opened;
         let shared = end.shared.clone();
         let outcome = shared.writer.wait_until(&end.write.parker, until, || {
             let status = shared.status();

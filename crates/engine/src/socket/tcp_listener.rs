@@ -54,6 +54,13 @@ impl TcpListener {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).1 = timeout;
     }
 
+    /// Takes data with the SYN of clients that have a cookie (RFC 7413), of at most `pending` connections whose
+    /// handshake is not complete; 0, the default, takes none. Only for applications to which a request may come
+    /// twice without harm (RFC 7413 section 2.1).
+    pub fn set_fast_open(&self, pending: usize) {
+        self.shared.set_fast_open(pending);
+    }
+
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local

@@ -21,6 +21,8 @@ pub(super) struct HalfOpen {
     taker: Taker,
     /// Of the device, on which the peer's packets come.
     queue: u16,
+    /// The answer grants a Fast Open cookie.
+    grant: bool,
     /// The answer waits for the peer's link address.
     waiting: bool,
 }
@@ -33,7 +35,7 @@ impl Stack {
         key: FlowKey,
         taker: &Taker,
         arrival: &Arrival<'_, '_>,
-        successor: Option<SeqNum>,
+        (successor, grant): (Option<SeqNum>, bool),
         egress: &mut E,
     ) -> bool {
         let room =
@@ -49,6 +51,7 @@ impl Stack {
             request: Request::new(now, iss, arrival.segment),
             taker: taker.clone(),
             queue: arrival.queue,
+            grant,
             waiting: false,
         };
         match self.half_open.insert(key, half, u64::MAX) {
@@ -78,9 +81,11 @@ impl Stack {
             Resolution::Unreachable => return self.forget(index, Cause::Unreachable),
         }
         let ts_offset = self.isn.timestamp_offset(ends.0, ends.1);
+        let cookie = self.half_open.get(index).filter(|(_, half)| half.grant);
+        let cookie = cookie.map(|(key, _)| self.fast_open_cookie(now, key));
         let Some((_, half)) = self.half_open.get_mut(index) else { return };
         half.waiting = false;
-        let answer = half.request.syn_ack(&config, now, ts_offset, None);
+        let answer = half.request.syn_ack(&config, now, ts_offset, cookie);
         let due = now + half.request.patience(&config);
         if retry {
             self.counters.tally(Tally::SynAckRetrans);

@@ -13,6 +13,7 @@ use bypath_wire::SeqNum;
 use bypath_wire::ip::protocol;
 use bypath_wire::tcp::TcpFlags;
 
+use super::fast_open::FastOpened;
 use super::tcp::Arrival;
 use super::{Stack, StackEvent, any_of};
 use crate::counters::{Cause, Tally};
@@ -88,9 +89,18 @@ impl Stack {
         if self.flows.len() >= self.config.max_flows {
             return self.counters.count(Cause::FlowTable);
         }
+        let pressed = self.config.tcp.syn_cookies == CookieMode::Always || self.half_open.is_full();
+        let grant = match () {
+            () if pressed => false,
+            () => match self.take_fast_open(now, key, &taker, arrival, successor, egress) {
+                FastOpened::Yes => return,
+                FastOpened::Grant => true,
+                FastOpened::No => false,
+            },
+        };
         // A successor's numbers must lie beyond its predecessor's: no cookie can promise that.
         let always = self.config.tcp.syn_cookies == CookieMode::Always && successor.is_none();
-        if !always && self.keep_half_open(now, key, &taker, arrival, successor, egress) {
+        if !always && self.keep_half_open(now, key, &taker, arrival, (successor, grant), egress) {
             return;
         }
         if self.config.tcp.syn_cookies == CookieMode::Off || successor.is_some() {
@@ -187,7 +197,8 @@ impl Stack {
         {
             return Admission::QueueFull;
         }
-        let conn = request.open(config, now, self.isn.timestamp_offset(local, remote));
+        let mut conn = request.open(config, now, self.isn.timestamp_offset(local, remote));
+        self.expect_path(now, &key, &mut conn);
         let (app, mut waiting) = match taker {
             Taker::Listener(listener) => {
                 let receive = self.config.tcp.receive_buffer as usize;
@@ -227,7 +238,13 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else { return };
         let (local, remote) = (flow.local(), flow.remote());
         match &mut flow.app {
-            App::Socket(end) => end.shared.set_connected(),
+            App::Socket(end) => {
+                end.shared.set_connected();
+                if let Some(listener) = end.opening.take() {
+                    listener.fast_opened();
+                }
+                self.learn_fast_open(now, index);
+            }
             App::Service(end) => {
                 let mut abort = false;
                 let about = About { id, local, remote, now };

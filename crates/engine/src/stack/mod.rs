@@ -5,6 +5,7 @@
 //! [`Stack::flush`] sends what became of it, once for each flow that was touched.
 
 mod deliver;
+mod fast_open;
 mod half_open;
 mod icmp;
 pub(crate) mod ingress;
@@ -20,11 +21,12 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bypath_tcp::{Config, Instant, IsnGenerator, SynCookies};
+use bypath_tcp::{Config, FastOpenKeys, Instant, IsnGenerator, MetricsCache, SynCookies};
 use bypath_wire::ethernet::MacAddr;
 
 use crate::compact::Compact;
 use crate::counters::Counters;
+use crate::destinations::Destinations;
 use crate::flow::{BoxedService, Flow};
 use crate::flow_table::{FlowHasher, FlowKey, FlowTable};
 use crate::neighbor::NeighborCache;
@@ -96,6 +98,8 @@ pub(crate) struct Stack {
     /// Flows whose first packet, and datagrams that, wait for a link address.
     half_open: Compact<half_open::HalfOpen>,
     cookies: SynCookies,
+    fast_open_keys: FastOpenKeys,
+    destinations: Destinations,
     /// Until when acknowledgements are looked at for cookies.
     cookies_until: Instant,
     waiting_flows: HashMap<IpAddr, Vec<FlowId>>,
@@ -134,6 +138,14 @@ impl Stack {
                 seeds[1].rotate_left(17) ^ seeds[2],
                 seeds[0].rotate_left(29) ^ seeds[3],
             )),
+            fast_open_keys: FastOpenKeys::new((
+                seeds[2].rotate_left(11) ^ seeds[0],
+                seeds[3].rotate_left(37) ^ seeds[1],
+            )),
+            destinations: Destinations::new(
+                if config.tcp.metrics == MetricsCache::Off { 0 } else { config.tcp.metrics_hosts as usize },
+                (seeds[3].rotate_left(5), seeds[2].rotate_left(41)),
+            ),
             cookies_until: Instant::ZERO,
             waiting_flows: HashMap::new(),
             waiting_datagrams: VecDeque::new(),

@@ -36,7 +36,11 @@ impl Stack {
         let config = self.config_towards(remote.ip(), route.mtu);
         let iss = self.isn.initial_sequence(now, local, remote);
         let ts_offset = self.isn.timestamp_offset(local, remote);
-        let conn = Connection::connect(config, now, iss, ts_offset);
+        let mut conn = Connection::connect(config, now, iss, ts_offset);
+        self.expect_path(now, &key, &mut conn);
+        if end.fast_open {
+            self.offer_fast_open(now, &key, &mut conn);
+        }
         let placed = self.place(now, key, conn, App::Socket(end), route.next_hop, 0);
         if placed.is_none() {
             self.counters.count(Cause::FlowTable);

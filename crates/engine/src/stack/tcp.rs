@@ -199,15 +199,19 @@ impl Stack {
     }
 
     /// The flow's place is free again; its socket or service is told why.
-    pub(super) fn remove(&mut self, _now: Instant, index: u32) {
+    pub(super) fn remove(&mut self, now: Instant, index: u32) {
         let Some(id) = self.flows.id_at(index) else { return };
         let Some(mut flow) = self.flows.remove(id) else { return };
         self.table.remove(&flow.key);
         self.wheel.cancel(index);
+        self.learn_path(now, &flow.key, &flow.conn);
         self.counters.segs_retrans += flow.uncounted_retransmissions();
         let reason = flow.conn.close_reason().unwrap_or(bypath_tcp::CloseReason::Finished);
         match flow.app {
-            App::Socket(end) => {
+            App::Socket(mut end) => {
+                if let Some(listener) = end.opening.take() {
+                    listener.fast_opened();
+                }
                 end.publish(&flow.conn);
                 end.shared.set_closed(reason);
             }

@@ -5,6 +5,7 @@ mod closing;
 mod cookies;
 mod datagrams;
 mod errors;
+mod fast_open;
 mod hostile;
 mod interface;
 mod links;

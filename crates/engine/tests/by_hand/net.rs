@@ -128,6 +128,11 @@ impl Net {
         Self::new([options(A), options(B)], CLEAN, 1)
     }
 
+    /// What the wire does from here on follows from another seed.
+    pub(crate) fn reseed(&mut self, seed: u64) {
+        self.rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    }
+
     fn chance(&mut self, thousandths: u64) -> bool {
         thousandths > 0 && self.rng.next_u64() % 1_000 < thousandths
     }
