@@ -6,14 +6,15 @@ use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::SackBlock;
 
 /// Most separate ranges kept for one connection. A peer that makes more holes than this has segments
-/// refused, and sends them again.
-pub(crate) const MAX_RANGES: usize = 64;
+/// refused, and sends them again. A window of many megabytes whose every second segment was dropped by a full
+/// queue, as slow start ends, has thousands.
+pub(crate) const MAX_RANGES: usize = 8_192;
 
 /// Ranges received ahead of their turn.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     /// Disjoint, not touching, ascending.
-    ranges: ArrayVec<SackBlock, MAX_RANGES>,
+    ranges: Vec<SackBlock>,
     /// Left edges of the ranges that changed last, newest first: the order in which RFC 2018 section 4
     /// wants them reported.
     recent: ArrayVec<SeqNum, 4>,
@@ -33,13 +34,10 @@ impl Assembler {
     /// Adds `left..right`. `false`: no room for another range, nothing changed.
     pub(crate) fn insert(&mut self, left: SeqNum, right: SeqNum) -> bool {
         // Everything that overlaps or touches becomes one range.
-        let first = self.ranges.iter().position(|r| r.right.at_or_after(left)).unwrap_or(self.ranges.len());
-        let after = self.ranges[first..]
-            .iter()
-            .position(|r| r.left.after(right))
-            .map_or(self.ranges.len(), |n| first + n);
+        let first = self.ranges.partition_point(|r| r.right.before(left));
+        let after = self.ranges.partition_point(|r| r.left.at_or_before(right)).max(first);
         let merged = if first == after {
-            if self.ranges.is_full() {
+            if self.ranges.len() >= MAX_RANGES {
                 return false;
             }
             let block = SackBlock { left, right };
@@ -60,7 +58,7 @@ impl Assembler {
 
     /// The first run of `left..right` that is stored already.
     pub(crate) fn overlap(&self, left: SeqNum, right: SeqNum) -> Option<SackBlock> {
-        let range = self.ranges.iter().find(|r| r.right.after(left))?;
+        let range = self.ranges.get(self.ranges.partition_point(|r| r.right.at_or_before(left)))?;
         let run = SackBlock { left: range.left.later(left), right: range.right.earlier(right) };
         run.left.before(run.right).then_some(run)
     }
@@ -101,8 +99,8 @@ impl Assembler {
             if out.len() == max {
                 return out;
             }
-            if let Some(range) = self.ranges.iter().find(|r| r.left == *edge) {
-                out.push(*range);
+            if let Ok(at) = self.ranges.binary_search_by(|r| r.left.offset_from(*edge).cmp(&0)) {
+                out.extend(self.ranges.get(at).copied());
             }
         }
         for range in self.ranges.iter().rev() {
@@ -162,7 +160,7 @@ mod tests {
         for i in 0..MAX_RANGES as u32 {
             assert!(a.insert(seq(10 * i + 5), seq(10 * i + 6)));
         }
-        assert!(!a.insert(seq(5_000), seq(5_001)));
+        assert!(!a.insert(seq(1_000_000), seq(1_000_001)));
         assert_eq!(a.ranges().len(), MAX_RANGES);
         assert!(a.insert(seq(6), seq(14)), "a range that touches others needs no room");
     }

@@ -6,6 +6,9 @@ use bypath_wire::seq::SeqNum;
 use super::{MAX_SPANS, Scoreboard, Span, sent_after};
 use crate::time::Instant;
 
+/// Most spans with those that retransmissions have cut in two: what is sent again, and what is not yet.
+const WITH_RESENT: usize = 2 * MAX_SPANS;
+
 /// A run of sequence space that was sent again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resent {
@@ -202,7 +205,7 @@ impl Scoreboard {
         let mut i = self.spans.partition_point(|s| s.end.at_or_before(start));
         let Some(span) = self.spans.get(i).copied() else { return };
         if span.start.before(start) {
-            if !self.split(i, start) {
+            if !self.split_within(WITH_RESENT, i, start) {
                 // It cannot be told from what was not sent again. That counts for the whole, which is thought
                 // older than it is: safe.
                 return;
@@ -211,9 +214,10 @@ impl Scoreboard {
         }
         let Some(span) = self.spans.get(i).copied() else { return };
         if span.len() > len {
-            // Without room to tell the parts apart all of it counts as sent again. What was not is found lost
-            // once more by its time.
-            let _ = self.split(i, start + len);
+            if self.spans.len() >= MAX_SPANS && self.join_resent(i, len, now) {
+                return;
+            }
+            let _ = self.split_within(WITH_RESENT, i, start + len);
         }
         let delivery = self.delivery.on_send(now, self.in_flight());
         let Some(span) = self.spans.get_mut(i) else { return };
@@ -238,6 +242,32 @@ impl Scoreboard {
             before.end = span.end;
             self.spans.remove(i);
         }
+    }
+
+    /// On a full board the first `len` bytes of the lost span at `i`, sent again now, join what was sent again
+    /// just before them: as if all of that had been sent now, which is patient. They must not count as in
+    /// flight with all of their span: the window would be full of what nobody has sent.
+    fn join_resent(&mut self, i: usize, len: u32, now: Instant) -> bool {
+        let delivery = self.delivery.on_send(now, self.in_flight());
+        let Some(span) = self.spans.get(i).copied() else { return false };
+        let Some(before) = i.checked_sub(1).and_then(|i| self.spans.get_mut(i)) else { return false };
+        let joins = before.end == span.start && before.is_resent_in_flight(before.sent_at) && span.lost;
+        if !joins {
+            return false;
+        }
+        before.end = span.start + len;
+        before.sent_at = now;
+        before.delivery = delivery;
+        let joined = *before;
+        if let Some(rest) = self.spans.get_mut(i) {
+            rest.start = joined.end;
+        }
+        self.lost_bytes = self.lost_bytes.saturating_sub(len);
+        if self.lost_from.at_or_after(span.start) {
+            self.lost_from = self.lost_from.later(joined.end);
+        }
+        self.remember_resent(&joined);
+        true
     }
 
     fn remember_resent(&mut self, span: &Span) {

@@ -51,6 +51,31 @@ fn retransmission_of_a_part_leaves_the_rest_lost() {
     assert_eq!(b.lost_bytes(), 600);
 }
 
+#[test]
+fn on_a_full_board_a_retransmission_counts_for_what_it_sends() {
+    let mut b = Scoreboard::default();
+    b.sent(s(0), s(1_000), t(1));
+    for i in 1..MAX_SPANS as u32 {
+        b.sent(s(990 + 10 * i), s(1_000 + 10 * i), t(u64::from(i) + 300_000));
+    }
+    assert_eq!(b.spans.len(), MAX_SPANS);
+    let others = b.in_flight() - 1_000;
+    b.mark_lost(|span| span.start == s(0));
+    for (n, now) in (1..=9).zip(100_000..) {
+        assert_eq!(b.next_lost(100), Some((s(100 * (n - 1)), 100)));
+        b.retransmitted(s(100 * (n - 1)), 100, t(now));
+        assert_eq!(b.in_flight(), others + 100 * n);
+        assert_eq!(b.lost_bytes(), 1_000 - 100 * n);
+    }
+    assert_eq!(b.spans.len(), MAX_SPANS + 1);
+    // All of it is overdue at once, by the time of the last.
+    let newest = (t(200_000), s(1_000_000));
+    b.mark_overdue(newest, 50_000, t(150_007));
+    assert_eq!(b.lost_bytes(), 100, "not before the last of it is");
+    b.mark_overdue(newest, 50_000, t(150_008));
+    assert_eq!(b.lost_bytes(), 1_000);
+}
+
 proptest! {
     #[test]
     fn agrees_with_a_byte_by_byte_model(
