@@ -1,6 +1,6 @@
 //! What must hold of hosts, applications and links, beyond what each packet shows.
 
-use crate::app::Progress;
+use crate::app::{Endpoint, Progress};
 use crate::host::FEW;
 use crate::invariants::Violation;
 use crate::world::World;
@@ -15,12 +15,11 @@ impl World {
         if host.live.len() > FEW || host.stack.next_deadline().is_some() {
             return Ok(());
         }
-        let Some(watch) = &self.watch else { return Ok(()) };
         for id in &host.live {
             let endpoint = &self.endpoints[*id];
             // An application that pauses has not seen yet that its connection is over.
             let alive = endpoint.socket.is_some_and(|socket| !host.stack.is_closed(socket));
-            if alive && watch.acknowledged(endpoint.local, endpoint.remote) < endpoint.sent {
+            if alive && !self.is_acknowledged(endpoint) {
                 return Err(Violation(format!(
                     "a silent stall: {} has data that {} has not acknowledged, and no timer runs",
                     endpoint.local, endpoint.remote
@@ -28,6 +27,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether the peer has said that it has all that the application has given, as far as can be known.
+    fn is_acknowledged(&self, endpoint: &Endpoint) -> bool {
+        // Of a connection that an old cookie opened again, the watch has forgotten what was before.
+        self.rules.replays
+            || self
+                .watch
+                .as_ref()
+                .is_none_or(|w| w.acknowledged(endpoint.local, endpoint.remote) >= endpoint.sent)
     }
 
     /// What must hold of an application that is done.
@@ -69,11 +78,7 @@ impl World {
             let excused = may_fail || other.script().aborts() || endpoint.script().aborts();
             // Nobody tells an end that only waits that the other has gone, when the reset is lost. That is TCP
             // without keep-alives.
-            let acked = self
-                .watch
-                .as_ref()
-                .is_none_or(|w| w.acknowledged(endpoint.local, endpoint.remote) >= endpoint.sent);
-            if endpoint.is_open() && excused && acked {
+            if endpoint.is_open() && excused && self.is_acknowledged(endpoint) {
                 forgotten[endpoint.host] += 1;
                 continue;
             }

@@ -12,6 +12,7 @@ use crate::packet::TcpPacket;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) mtu: usize,
+    pub(crate) replays: bool,
 }
 
 /// What a SYN has offered.
@@ -106,6 +107,7 @@ impl Direction {
         }
         if flags.contains(TcpFlags::RST) {
             self.reset = true;
+            self.past = limits.replays;
             return ensure(tcp.payload.is_empty(), || "RST with data".into());
         }
         self.sequence(tcp, peer, offer)?;

@@ -69,10 +69,23 @@ impl WireWatch {
     pub fn new(medium: Medium, mtu: u32) -> Self {
         Self {
             medium,
-            limits: Limits { mtu: mtu as usize },
+            limits: Limits { mtu: mtu as usize, replays: false },
             pairs: HashMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4)),
             seen: 0,
         }
+    }
+
+    /// An old acknowledgement may open a connection again that was reset or is over: the stack answers SYNs with
+    /// cookies, and keeps nothing by which it would know.
+    #[must_use]
+    pub fn with_replays(mut self, on: bool) -> Self {
+        self.limits.replays = on;
+        self
+    }
+
+    /// Knows nothing of a connection any more, until its next SYN.
+    pub fn forget(&mut self, from: SocketAddr, to: SocketAddr) {
+        self.pairs.remove(&key(from, to).0);
     }
 
     /// TCP segments seen.

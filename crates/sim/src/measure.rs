@@ -165,6 +165,8 @@ impl Bottleneck {
             (Loss::None, _) => f64::INFINITY,
             (Loss::Random(p), CongestionControl::NewReno) => reno_response(*p),
             (Loss::Random(p), CongestionControl::Cubic) => cubic_response(*p, self.rtt.as_secs_f64()),
+            // What is lost takes its share of the link, and no more.
+            (Loss::Random(p), CongestionControl::Bbr) => return Some(self.capacity() * (1.0 - p)),
             _ => return None,
         };
         Some((segments * PAYLOAD * 8.0 / self.rtt.as_secs_f64()).min(self.capacity()))

@@ -70,6 +70,8 @@ impl Plan {
 pub struct Rules {
     /// Connections may end by an error without being reset by an application: the network is that bad.
     pub may_fail: bool,
+    /// An old acknowledgement may open a connection again, as SYN cookies let it.
+    pub replays: bool,
     /// More virtual time than this is a failure.
     pub limit: Duration,
     /// More events than this are a failure.
@@ -84,6 +86,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             may_fail: false,
+            replays: false,
             limit: Duration::from_secs(4 * 3_600),
             most_events: 50_000_000,
             stop_when_done: false,

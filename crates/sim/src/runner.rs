@@ -86,6 +86,8 @@ pub struct Report {
     pub seeds: u64,
     /// Packets sent in all.
     pub packets: u64,
+    /// The digests of all runs together: the same for the same seeds, in any process.
+    pub digest: u64,
     /// Those that failed, at most [`MOST_FAILURES`].
     pub failures: Vec<Failure>,
 }
@@ -99,7 +101,7 @@ pub fn run_seeds(first: u64, count: u64) -> Report {
     let next = AtomicU64::new(0);
     let report = Mutex::new(Report::default());
     let work = || {
-        let (mut seeds, mut packets) = (0, 0);
+        let (mut seeds, mut packets, mut digest) = (0, 0, 0u64);
         loop {
             // Several at a time, so that the counter is no meeting place.
             let from = next.fetch_add(16, Ordering::Relaxed);
@@ -109,7 +111,10 @@ pub fn run_seeds(first: u64, count: u64) -> Report {
             for n in from..(from + 16).min(count) {
                 seeds += 1;
                 match run_seed(first.wrapping_add(n)) {
-                    Ok(summary) => packets += summary.packets,
+                    Ok(summary) => {
+                        packets += summary.packets;
+                        digest = digest.wrapping_add(summary.digest);
+                    }
                     Err(failure) => {
                         if let Ok(mut report) = report.lock() {
                             report.failures.push(failure);
@@ -121,6 +126,7 @@ pub fn run_seeds(first: u64, count: u64) -> Report {
         if let Ok(mut report) = report.lock() {
             report.seeds += seeds;
             report.packets += packets;
+            report.digest = report.digest.wrapping_add(digest);
         }
     };
     std::thread::scope(|scope| {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bypath::by_hand::StackOptions;
-use bypath_tcp::{Config, CongestionControl};
+use bypath_tcp::{Config, CongestionControl, CookieMode};
 
 use crate::app::{Script, Step};
 use crate::link::{LinkSpec, Queue};
@@ -28,7 +28,10 @@ pub fn from_seed(seed: u64) -> Plan {
     if rng.chance(0.15) && !plan.links.iter().any(|l| l.mtu < mtu || !l.mtu_changes.is_empty()) {
         plan.medium = Medium::Ethernet;
         // A link may be down for all three questions about the neighbour.
-        plan.rules.may_fail = plan.links.iter().any(|l| !l.flaps.is_empty());
+        plan.rules.may_fail |= plan.links.iter().any(|l| !l.flaps.is_empty());
+    }
+    if rng.chance(0.1) {
+        press(&mut rng, &mut plan);
     }
     let connections = if rng.chance(0.6) { 1 } else { rng.between(2, 4) };
     let style = rng.between(0, 9);
@@ -52,8 +55,16 @@ fn host(rng: &mut Rng, v6: bool, mtu: u32) -> HostPlan {
             CongestionControl::Cubic,
             CongestionControl::Cubic,
             CongestionControl::NewReno,
+            CongestionControl::Bbr,
+            CongestionControl::None,
         ]),
         receive_buffer: 1 << rng.between(12, 18),
+        initial_receive_buffer: 1 << rng.between(12, 17),
+        tune_receive_buffer: rng.chance(0.7),
+        tune_send_buffer: rng.chance(0.7),
+        ack_every: rng.pick(&[2, 2, 2, 1, 4]),
+        push_each_write: rng.chance(0.8),
+        fixed_window: 1 << rng.between(12, 17),
         timestamps: rng.chance(0.8),
         sack: rng.chance(0.8),
         window_scaling: rng.chance(0.8),
@@ -74,6 +85,18 @@ fn host(rng: &mut Rng, v6: bool, mtu: u32) -> HostPlan {
         coalesce: Duration::from_nanos(if rng.chance(0.4) { rng.between(1_000, 200_000) } else { 0 }),
         backlog: 16,
     }
+}
+
+/// Little room for connections that open. What a cookie does not carry is lost with it: a handshake whose last
+/// acknowledgement does not arrive is refused at the first data that does.
+fn press(rng: &mut Rng, plan: &mut Plan) {
+    for host in &mut plan.hosts {
+        host.options.tcp.max_half_open = rng.pick(&[4_096, 2, 1]);
+        host.options.tcp.syn_cookies = rng.pick(&[CookieMode::Auto, CookieMode::Always, CookieMode::Off]);
+        host.backlog = rng.pick(&[16, 2, 1]);
+    }
+    plan.rules.may_fail = true;
+    plan.rules.replays = true;
 }
 
 fn link(rng: &mut Rng, mtu: u32) -> LinkSpec {

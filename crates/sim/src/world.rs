@@ -79,7 +79,7 @@ impl World {
             events: Events::default(),
             endpoints: Vec::with_capacity(plan.connections.len() * 2),
             by_ports: HashMap::with_hasher(ahash::RandomState::with_seeds(5, 6, 7, 8)),
-            watch: Some(WireWatch::new(plan.medium, mtu)),
+            watch: Some(WireWatch::new(plan.medium, mtu).with_replays(plan.rules.replays)),
             capture: None,
             now: 0,
             summary: Summary::default(),
@@ -336,9 +336,9 @@ impl World {
             return Err(Violation(format!("host {index} goes round and round at the same moment")));
         }
         host.stack.poll(now);
-        self.accept(index)?;
+        let closed = self.accept(index)?;
         // Twice: what the first round reads may open a window whose update the second sends.
-        if self.run_applications(index)? {
+        if self.run_applications(index)? || closed {
             self.hosts[index].stack.poll(now);
         }
         self.transmit(index)?;
@@ -349,7 +349,9 @@ impl World {
         self.check_host(index)
     }
 
-    fn accept(&mut self, index: usize) -> Result<(), Violation> {
+    /// Takes the connections that wait. `true`: one was not wanted.
+    fn accept(&mut self, index: usize) -> Result<bool, Violation> {
+        let mut closed = false;
         let host = &mut self.hosts[index];
         for listener in &host.listeners {
             while let Some(socket) = host.stack.accept(*listener) {
@@ -359,15 +361,25 @@ impl World {
                 let Some(id) = id.copied() else {
                     return Err(Violation(format!("accepts a connection that nobody opened: {remote}")));
                 };
-                if self.endpoints[id].progress != Progress::Waiting {
-                    return Err(Violation(format!("accepts a connection twice: {remote}")));
-                }
                 host.opened += 1;
+                if self.endpoints[id].progress != Progress::Waiting {
+                    // A cookie is good more than once: the acknowledgement that completed the handshake, come
+                    // twice, opens the connection anew when it is over.
+                    if !self.rules.replays {
+                        return Err(Violation(format!("accepts a connection twice: {remote}")));
+                    }
+                    if let Some(watch) = &mut self.watch {
+                        watch.forget(local, remote);
+                    }
+                    host.stack.close(socket);
+                    closed = true;
+                    continue;
+                }
                 self.endpoints[id].open(socket);
                 host.touched.push(id);
             }
         }
-        Ok(())
+        Ok(closed)
     }
 
     fn run_applications(&mut self, index: usize) -> Result<bool, Violation> {

@@ -17,8 +17,11 @@ const TOLERANCE: f64 = 0.1;
 const RATE: u64 = 20_000_000;
 const TIME: Duration = Duration::from_secs(30);
 
-const ALGORITHMS: [(&str, CongestionControl); 2] =
-    [("cubic", CongestionControl::Cubic), ("newreno", CongestionControl::NewReno)];
+const ALGORITHMS: [(&str, CongestionControl); 3] = [
+    ("cubic", CongestionControl::Cubic),
+    ("newreno", CongestionControl::NewReno),
+    ("bbr", CongestionControl::Bbr),
+];
 
 struct Row {
     name: String,
@@ -64,7 +67,8 @@ fn render(rows: &[Row]) -> String {
     let mut out = String::from(
         "Goodput of one flow over a link of 20 Mbit/s in its first 30 s, Mbit/s; seed 1.\n\
          Reference: for CUBIC the response function of RFC 9438 section 5 (never less than Reno's), for NewReno\n\
-         Mathis' 1.2 / sqrt(p), both as if the flow had always run; or the link's payload rate, if that is less.\n\n\
+         Mathis' 1.2 / sqrt(p), both as if the flow had always run; or the link's payload rate, if that is less. For BBR\n\
+         that rate less what is lost.\n\n\
          RTT     queue        loss    algorithm  goodput  reference\n",
     );
     for row in rows {

@@ -12,10 +12,10 @@ fn number(name: &str) -> Option<u64> {
 
 fn judge(first: u64, count: u64) {
     let start = Instant::now();
-    let Report { seeds, packets, failures } = run_seeds(first, count);
+    let Report { seeds, packets, digest, failures } = run_seeds(first, count);
     let seconds = start.elapsed().as_secs_f64();
     println!(
-        "{seeds} seeds from {first}, {packets} packets in {seconds:.1} s: {:.0} seeds a minute",
+        "{seeds} seeds from {first}, {packets} packets in {seconds:.1} s: {:.0} seeds a minute, digest {digest:016x}",
         seeds as f64 / seconds * 60.0
     );
     for failure in &failures {
