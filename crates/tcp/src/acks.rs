@@ -192,7 +192,7 @@ impl Connection {
         if !last || sent >= 4 * self.hot.window.mss {
             return now;
         }
-        self.cold.scoreboard.sent_times().map_or(now, |(_, first)| first.min(now))
+        self.cold.scoreboard.first_sent_at().map_or(now, |first| first.min(now))
     }
 
     /// The peer's window has opened: what a probe, or a window taken back, left outside is sent again.

@@ -116,7 +116,10 @@ impl Connection {
         {
             return Some(segment);
         }
-        self.tail_probe(now).or_else(|| self.speculative_data(now)).or_else(|| self.bare_probe(now))
+        self.tail_probe(now)
+            .or_else(|| self.head_probe(now))
+            .or_else(|| self.speculative_data(now))
+            .or_else(|| self.bare_probe(now))
     }
 
     /// New data and FIN, as far as both windows, Nagle and silly-window avoidance let it.

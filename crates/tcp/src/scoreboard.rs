@@ -346,9 +346,15 @@ impl Scoreboard {
         first..after.max(first)
     }
 
-    /// When what was sent last was, and what has waited longest.
-    pub(crate) fn sent_times(&self) -> Option<(Instant, Instant)> {
-        Some((self.spans.back()?.sent_at, self.spans.front()?.sent_at))
+    /// When something was sent last.
+    pub(crate) fn last_sent_at(&self) -> Option<Instant> {
+        let resent = self.resent.back().map(|run| run.sent_at);
+        self.spans.back().map(|last| last.sent_at).max(resent)
+    }
+
+    /// When the first segment outstanding was sent.
+    pub(crate) fn first_sent_at(&self) -> Option<Instant> {
+        self.spans.front().map(|first| first.sent_at)
     }
 
     pub(crate) fn clear(&mut self) {

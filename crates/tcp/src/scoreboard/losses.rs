@@ -14,7 +14,7 @@ const WITH_RESENT: usize = 2 * MAX_SPANS;
 pub(super) struct Resent {
     start: SeqNum,
     end: SeqNum,
-    sent_at: Instant,
+    pub(super) sent_at: Instant,
 }
 
 impl Scoreboard {
@@ -180,6 +180,11 @@ impl Scoreboard {
         }
         let from = self.spans.partition_point(|s| s.end.at_or_before(self.lost_from));
         self.spans.range(from..).find(|s| s.lost).map(|s| (s.start, s.len().min(max)))
+    }
+
+    /// The first segment outstanding, unless the peer holds it.
+    pub(crate) fn head(&self, max: u32) -> Option<(SeqNum, u32)> {
+        self.spans.front().filter(|s| !s.sacked).map(|s| (s.start, s.len().min(max)))
     }
 
     /// The last segment outstanding that the peer does not hold, as far as its bounds are known: `mss` bytes

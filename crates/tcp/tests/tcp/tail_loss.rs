@@ -151,13 +151,34 @@ fn no_probe_without_sack_nor_when_switched_off() {
     }
 }
 
-#[test]
-fn no_probe_in_recovery() {
+/// Five segments out, all but the first arrive, and it goes out again.
+fn recovering() -> Script {
     let mut s = Script::open(with_sack());
     s.write(5_000);
     s.now = s.now + ms(100);
     assert_eq!(again(&s.answer(Seg::ack(0, 0).sack(&[(1_000, 5_000)]))), [(0, 1_000)]);
-    s.pass(ms(1_000));
-    assert_eq!(s.conn.stats().tail_loss_probes, 0);
-    assert!(s.conn.stats().timeouts > 0);
+    s
+}
+
+#[test]
+fn a_silent_recovery_is_probed_with_its_first_segment_and_once() {
+    let mut s = recovering();
+    assert_eq!(s.pass(ms(199)), []);
+    assert_eq!(again(&s.pass(ms(2))), [(0, 1_000)]);
+    assert_eq!(s.conn.stats().timeouts, 0);
+    assert_eq!(s.pass(ms(298)), []);
+    assert_eq!(again(&s.pass(ms(2))), [(0, 1_000)]);
+    assert_eq!(s.conn.stats().timeouts, 1);
+}
+
+#[test]
+fn a_lost_acknowledgement_of_the_retransmission_costs_no_timeout_and_proves_no_haste() {
+    let mut s = recovering();
+    let ssthresh = s.conn.ssthresh();
+    s.pass(ms(201));
+    s.now = s.now + ms(99);
+    s.answer(Seg::ack(0, 5_000).sack(&[(0, 1_000)]));
+    let stats = s.conn.stats();
+    assert_eq!((stats.timeouts, stats.spurious_recoveries), (0, 0));
+    assert_eq!(s.conn.ssthresh(), ssthresh, "what was sent again first was needed, as far as anybody knows");
 }

@@ -175,7 +175,7 @@ mod f_rto {
         let mut s = ten_out(with_sack());
         s.deliver(Seg::ack(0, 0).sack(&[(1_000, 4_000)]));
         s.poll_all();
-        s.pass(ms(310));
+        s.pass(ms(510));
         assert_eq!(s.conn.stats().timeouts, 1);
         let sent = s.answer(Seg::ack(0, 4_000));
         assert_eq!(again(&sent)[0], (4_000, 1_000));
