@@ -134,7 +134,8 @@ fn reordering_three_deep_causes_no_retransmission_after_the_first() {
         let path = Bottleneck {
             rate: 100_000_000,
             rtt: Duration::from_millis(20),
-            queue: Queue::Packets(2_000),
+            // Room for all that the buffers hold: nothing is lost.
+            queue: Queue::Packets(10_000),
             link: LinkSpec {
                 reorder: share,
                 reorder_depth: 3,
