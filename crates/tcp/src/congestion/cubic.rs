@@ -93,9 +93,9 @@ impl Cubic {
         w.cwnd = w.cwnd.saturating_add(whole as u32);
     }
 
-    /// Section 4.6, for a loss or an echoed mark: of what was in flight, so that an idle application does not keep
+    /// What is left by section 4.6, for a loss or an echoed mark: of what was in flight, so that an idle application does not keep
     /// a window it never used.
-    pub(super) fn on_loss(&mut self, w: &mut Window, flight: u32) {
+    pub(super) fn on_loss(&mut self, w: &Window, flight: u32) -> u32 {
         let mss = f64::from(w.mss.max(1));
         let cwnd = f64::from(w.cwnd) / mss;
         self.cwnd_prior = cwnd;
@@ -104,7 +104,7 @@ impl Cubic {
         self.epoch = None;
         self.credit = 0.0;
         let base = f64::from(flight.min(w.cwnd));
-        w.ssthresh = ((base * BETA) as u32).max(2 * w.mss);
+        (base * BETA) as u32
     }
 
     /// Section 5.8: time in which nothing was sent is not time on the curve.
@@ -140,7 +140,7 @@ mod tests {
     fn after_loss(cwnd: u32) -> (Cubic, Window) {
         let mut c = Cubic::default();
         let mut w = Window { cwnd, ssthresh: u32::MAX, mss: 1_000 };
-        c.on_loss(&mut w, cwnd);
+        w.ssthresh = c.on_loss(&w, cwnd);
         w.cwnd = w.ssthresh;
         (c, w)
     }
@@ -175,7 +175,7 @@ mod tests {
         // Two losses in a row: fast convergence puts the curve's maximum below the window before the second.
         let (mut c, mut w) = after_loss(20_000);
         w.cwnd = 18_000;
-        c.on_loss(&mut w, 18_000);
+        w.ssthresh = c.on_loss(&w, 18_000);
         w.cwnd = w.ssthresh;
         assert!(c.w_max < 18.0, "{}", c.w_max);
         run(&mut c, &mut w, 0, 9, 1);
@@ -187,7 +187,7 @@ mod tests {
     fn a_second_loss_below_the_first_maximum_gives_up_more() {
         let (mut c, mut w) = after_loss(100_000);
         w.cwnd = 80_000;
-        c.on_loss(&mut w, 80_000);
+        c.on_loss(&w, 80_000);
         assert!((c.w_max - 80.0 * 0.85).abs() < 1e-9, "{}", c.w_max);
     }
 

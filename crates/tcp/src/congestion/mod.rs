@@ -211,7 +211,12 @@ impl Congestion {
     pub(crate) fn on_marks(&mut self, w: &mut Window, flight: u32) {
         match &mut self.algorithm {
             Algorithm::Dctcp(c) => c.on_marks(w),
-            _ => self.reduce(w, flight),
+            _ => {
+                // Down to a single segment, which a loss is not (RFC 3168 section 6.1.2, RFC 9438 section 4.6).
+                if let Some(kept) = self.reduce(w, flight) {
+                    w.cwnd = kept.max(w.mss);
+                }
+            }
         }
     }
 
@@ -221,14 +226,17 @@ impl Congestion {
         self.reduce(w, flight);
     }
 
-    fn reduce(&mut self, w: &mut Window, flight: u32) {
-        match &mut self.algorithm {
-            Algorithm::NewReno(_) | Algorithm::Dctcp(_) => w.ssthresh = (flight / 2).max(2 * w.mss),
+    /// Returns what the decrease leaves by itself; a loss leaves two segments at least.
+    fn reduce(&mut self, w: &mut Window, flight: u32) -> Option<u32> {
+        let kept = match &mut self.algorithm {
+            Algorithm::NewReno(_) | Algorithm::Dctcp(_) => flight / 2,
             Algorithm::Cubic(c) => c.on_loss(w, flight),
             // What was lost comes with the acknowledgements.
-            Algorithm::Fixed(_) | Algorithm::Bbr(_) => return,
-        }
+            Algorithm::Fixed(_) | Algorithm::Bbr(_) => return None,
+        };
+        w.ssthresh = kept.max(2 * w.mss);
         w.cwnd = w.ssthresh;
+        Some(kept)
     }
 
     /// The retransmission timer ran out: down to one segment (RFC 5681 section 3.1, equation 4). `first`: not

@@ -143,6 +143,21 @@ fn an_echo_reduces_the_window_once_a_round_trip_and_new_data_says_so() {
 }
 
 #[test]
+fn marks_bring_the_window_down_to_one_segment_which_a_loss_does_not() {
+    for congestion in [CongestionControl::Cubic, CongestionControl::NewReno] {
+        let mut s = open_with(Config { congestion, ..asks(EcnMode::Request) });
+        s.write(200_000);
+        for _ in 0..20 {
+            s.pass(RTT / 2);
+            let all = i64::from(s.conn.snd_nxt().offset_from(crate::script::OURS));
+            s.answer(Seg::ack(0, all).with(TcpFlags::ECE));
+        }
+        assert_eq!(s.conn.cwnd(), 1_000, "{congestion:?}");
+        assert!(s.conn.ssthresh() >= 2_000);
+    }
+}
+
+#[test]
 fn without_agreement_the_bits_mean_nothing() {
     let mut s = Script::open(plain());
     s.write(10_000);
