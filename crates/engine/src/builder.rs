@@ -22,6 +22,7 @@ use crate::ports::{Ownership, PortAllocator};
 use crate::route::{Prefix, RouteEntry, RouteTable};
 use crate::service::{NoService, Service};
 use crate::socket::shared::WorkerPort;
+use crate::stack::memory::MemoryLimits;
 use crate::stack::{Stack, StackConfig};
 use crate::template::Medium;
 use crate::worker::{Command, Links, Poll, Worker, WorkerWaker};
@@ -325,7 +326,6 @@ fn set_up(
         })?;
     }
     builder.send_buffer = builder.send_buffer.next_power_of_two();
-    builder.tcp.receive_buffer = builder.tcp.receive_buffer.next_power_of_two();
     let stack_config = StackConfig {
         medium: Medium::Ethernet,
         mac: first.mac,
@@ -336,6 +336,7 @@ fn set_up(
         send_buffer: builder.send_buffer,
         seeds,
         reassembly_rings: if builder.service.is_some() { 64 } else { 0 },
+        memory: MemoryLimits::default(),
     };
     let info = EngineInfo {
         interface: builder.interface.clone(),
@@ -353,7 +354,7 @@ fn set_up(
         routes,
         ports,
         FlowHasher::with_seeds(seeds),
-        (builder.tcp.receive_buffer as usize, builder.send_buffer),
+        (builder.tcp.first_receive_buffer() as usize, builder.send_buffer),
         first.mtu,
     );
     start_workers(&mut plane, devices, &cores, &stack_config, builder, control)?;

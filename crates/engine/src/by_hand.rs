@@ -27,6 +27,7 @@ use crate::socket::listener::ListenerShared;
 use crate::socket::options::Report;
 use crate::socket::shared::{Wake, WorkerPort, wish};
 use crate::socket::udp::UdpShared;
+use crate::stack::memory::MemoryLimits;
 use crate::stack::{Stack as Inner, StackConfig, StackEvent};
 use crate::template::Medium;
 
@@ -57,6 +58,10 @@ pub struct StackOptions {
     pub seed: u64,
     /// Connections of a service that may have data out of order at once; the others ask for it again.
     pub reassembly_rings: usize,
+    /// Bytes that the receive buffers of all connections together may grow by.
+    pub receive_memory: u64,
+    /// Bytes received ahead of their turn that all connections together may keep.
+    pub reassembly_memory: u64,
 }
 
 impl Default for StackOptions {
@@ -69,6 +74,8 @@ impl Default for StackOptions {
             max_connections: 1_024,
             seed: 0,
             reassembly_rings: 16,
+            receive_memory: MemoryLimits::default().receive,
+            reassembly_memory: MemoryLimits::default().reassembly,
         }
     }
 }
@@ -149,8 +156,6 @@ impl Stack {
             Link::Ethernet(mac) => (Medium::Ethernet, mac),
             Link::Ip => (Medium::Ip, MacAddr::UNSPECIFIED),
         };
-        let mut tcp = options.tcp.clone();
-        tcp.receive_buffer = tcp.receive_buffer.next_power_of_two();
         let port = Arc::new(WorkerPort {
             touched: ArrayQueue::new(options.max_connections.max(1)),
             datagrams: AtomicBool::new(false),
@@ -163,10 +168,11 @@ impl Stack {
             mtu: options.mtu,
             kernel_neighbors: false,
             max_flows: options.max_connections,
-            tcp,
+            tcp: options.tcp.clone(),
             send_buffer: options.send_buffer.next_power_of_two(),
             seeds: [seed(1), seed(2), seed(3), seed(4)],
             reassembly_rings: if ports.is_empty() { 0 } else { options.reassembly_rings },
+            memory: MemoryLimits { receive: options.receive_memory, reassembly: options.reassembly_memory },
         };
         let mut inner = Inner::new(config, port.clone(), service);
         for served in ports {
@@ -306,7 +312,7 @@ impl Stack {
         };
         let local = SocketAddr::new(wanted.ip(), lease.port());
         self.leases.entry(local).or_default().push(lease);
-        let receive = self.inner.config.tcp.receive_buffer as usize;
+        let receive = self.inner.config.tcp.first_receive_buffer() as usize;
         let (mut end, mut socket) = socket_pair(self.port.clone(), receive, self.inner.config.send_buffer);
         end.fast_open = bytes.is_some();
         let shared = socket.shared.clone();
@@ -385,7 +391,31 @@ impl Stack {
     pub fn send(&mut self, socket: TcpSocket, bytes: &[u8]) -> Result<usize> {
         let socket = self.socket_mut(socket)?;
         let shared = socket.end.shared.clone();
-        socket.end.write.try_write(&shared, bytes).unwrap_or(Ok(0))
+        let taken = socket.end.write.try_write(&shared, bytes).unwrap_or(Ok(0));
+        if let Some(id) = shared.flow_id() {
+            self.inner.take_written(id);
+        }
+        taken
+    }
+
+    /// Gives bytes to be sent that are urgent up to their end (RFC 9293 section 3.8.5); returns how many there was room
+    /// for. They stay in their place in the stream.
+    ///
+    /// # Errors
+    /// As [`Stack::send`].
+    pub fn send_urgent(&mut self, socket: TcpSocket, bytes: &[u8]) -> Result<usize> {
+        let socket = self.socket_mut(socket)?;
+        let shared = socket.end.shared.clone();
+        socket.end.write.try_write_urgent(&shared, bytes).unwrap_or(Ok(0))
+    }
+
+    /// The peer's urgent mark: how many bytes of its stream lie before the end of its urgent data; `None` when all
+    /// of it was read, or there never was any. The data itself comes with [`Stack::recv`], in its place (RFC 6093).
+    ///
+    /// # Errors
+    /// `NotFound`: there is no such socket.
+    pub fn urgent_mark(&self, socket: TcpSocket) -> Result<Option<u64>> {
+        self.socket(socket).map(|s| s.end.read.urgent_mark(&s.end.shared))
     }
 
     /// Takes received bytes: `None` when there are none yet, 0 at the end of the stream.

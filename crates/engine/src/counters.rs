@@ -38,6 +38,11 @@ pub(crate) enum Cause {
     TooLong,
     /// Answers held back: too many resets or ICMP errors in this second.
     RateLimited,
+    /// An ICMP error about a size that is not to be believed: not smaller than now, not about what is outstanding, or below
+    /// what every link carries.
+    IcmpRefused,
+    /// Challenge acknowledgements held back: too many over all connections in this second (RFC 5961 section 7).
+    ChallengeLimit,
     /// No room for another half-open connection, and no cookies.
     SynQueue,
     /// An acknowledgement of a SYN cookie that was never given, or too long ago.
@@ -84,7 +89,7 @@ const TALLIES: [(Tally, &str); 9] = [
     (Tally::FastOpenLimit, "fast_open_limit"),
 ];
 
-const CAUSES: [(Cause, &str); 20] = [
+const CAUSES: [(Cause, &str); 22] = [
     (Cause::Malformed, "malformed"),
     (Cause::IpChecksum, "ip_checksum"),
     (Cause::TransportChecksum, "transport_checksum"),
@@ -101,6 +106,8 @@ const CAUSES: [(Cause, &str); 20] = [
     (Cause::Handoff, "handoff"),
     (Cause::TooLong, "too_long"),
     (Cause::RateLimited, "rate_limited"),
+    (Cause::IcmpRefused, "icmp_refused"),
+    (Cause::ChallengeLimit, "challenge_limit"),
     (Cause::SynQueue, "syn_queue"),
     (Cause::SynCookie, "syn_cookie"),
     (Cause::SynFin, "syn_fin"),

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use bypath_tcp::{CloseReason, Connection, Instant, TxSegment};
 
 use crate::flow_table::FlowKey;
+use crate::growing_ring::GrowingProducer;
 use crate::ring::{ByteConsumer, ByteProducer};
 use crate::service::Service;
 use crate::socket::listener::ListenerShared;
 use crate::socket::shared::SocketShared;
 use crate::source::SendQueue;
+use crate::stack::memory::Held;
 use crate::template::Template;
 
 /// Whether the link address that a flow sends to is known.
@@ -38,7 +40,7 @@ pub(crate) struct SocketEnd {
     /// The listener that counts this connection among those whose handshake is not complete though their data is
     /// taken.
     pub(crate) opening: Option<Arc<ListenerShared>>,
-    pub(crate) incoming: ByteProducer,
+    pub(crate) incoming: GrowingProducer,
     pub(crate) outgoing: ByteConsumer,
     pub(crate) shared: Arc<SocketShared>,
     /// Something was read or written since the socket was last told.
@@ -75,6 +77,8 @@ pub(crate) struct Flow {
     pub(crate) template: Template,
     /// Retransmissions already added to the stack's counters.
     pub(crate) counted_retrans: u64,
+    /// Its part of the stack's memory.
+    pub(crate) held: Held,
     /// The reset of a connection that its application gave up, until it is sent.
     pub(crate) pending_reset: Option<TxSegment>,
 }

@@ -28,6 +28,7 @@ mod engine;
 mod error;
 mod flow;
 mod flow_table;
+mod growing_ring;
 mod handoff;
 mod kernel;
 mod neighbor;

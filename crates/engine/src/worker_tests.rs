@@ -157,6 +157,7 @@ fn host(me: u8, peer: u8, mtu: u32, devices: Vec<MemoryDevice>) -> Vec<Node> {
             send_buffer: 1 << 18,
             seeds: [me.into(), 2, 3, 4],
             reassembly_rings: 0,
+            memory: crate::stack::memory::MemoryLimits::default(),
         };
         let mut stack = Stack::new(config, port.clone(), Box::new(NoService));
         let mut routes = RouteTable::new();

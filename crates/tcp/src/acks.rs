@@ -82,11 +82,11 @@ impl Connection {
         let ack = header.ack;
         if ack.after(self.hot.snd_nxt) {
             // RFC 5961 section 5.2, and section 3.10.7.4: it acknowledges what was never sent.
-            self.challenge(now);
+            self.challenge(now, out);
             return Err(DropCause::BadAck);
         }
         if ack.before(self.hot.snd_una - self.hot.max_snd_wnd.max(1)) {
-            self.challenge(now);
+            self.challenge(now, out);
             return Err(DropCause::BadAck);
         }
         self.cold.probes_unanswered = 0;
@@ -137,6 +137,9 @@ impl Connection {
         self.tell_congestion(now, acked, &before, &progress, marked);
         if is_new {
             self.rearm(now);
+        }
+        if self.hot.bits.has(Bits::MTU_PROBED) {
+            self.check_mtu_probe(now);
         }
         self.leave_persist(now, window_before);
         Ok(())

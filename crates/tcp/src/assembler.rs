@@ -18,6 +18,12 @@ pub(crate) struct Assembler {
     /// Left edges of the ranges that changed last, newest first: the order in which RFC 2018 section 4
     /// wants them reported.
     recent: ArrayVec<SeqNum, 4>,
+    /// Bytes in all ranges.
+    stored: u32,
+}
+
+fn len(range: &SackBlock) -> u32 {
+    u32::try_from(range.right.offset_from(range.left)).unwrap_or(0)
 }
 
 impl Assembler {
@@ -25,7 +31,11 @@ impl Assembler {
         self.ranges.is_empty()
     }
 
-    /// End of the furthest range.
+    /// Bytes in all ranges.
+    pub(crate) fn stored(&self) -> u32 {
+        self.stored
+    }
+
     #[cfg(test)]
     pub(crate) fn ranges(&self) -> &[SackBlock] {
         &self.ranges
@@ -48,10 +58,13 @@ impl Assembler {
                 left: self.ranges[first].left.earlier(left),
                 right: self.ranges[after - 1].right.later(right),
             };
+            let swallowed: u32 = self.ranges[first..after].iter().map(len).sum();
+            self.stored = self.stored.saturating_sub(swallowed);
             self.ranges[first] = block;
             self.ranges.drain(first + 1..after);
             block
         };
+        self.stored = self.stored.saturating_add(len(&merged));
         self.remember(merged);
         true
     }
@@ -85,6 +98,8 @@ impl Assembler {
             taken += 1;
         }
         if taken > 0 {
+            let gone: u32 = self.ranges[..taken].iter().map(len).sum();
+            self.stored = self.stored.saturating_sub(gone);
             self.ranges.drain(..taken);
             self.recent.retain(|edge| edge.at_or_after(next));
         }
@@ -117,6 +132,7 @@ impl Assembler {
     pub(crate) fn clear(&mut self) {
         self.ranges.clear();
         self.recent.clear();
+        self.stored = 0;
     }
 }
 
@@ -189,6 +205,7 @@ mod tests {
                 let stored: u32 = a.ranges().iter().map(|r| r.right.offset_from(r.left) as u32).sum();
                 let stored_from_base: u32 = model.iter().filter(|b| **b >= base).count() as u32;
                 prop_assert_eq!(stored, stored_from_base);
+                prop_assert_eq!(stored, a.stored());
                 for pair in a.ranges().windows(2) {
                     prop_assert!(pair[0].right.before(pair[1].left));
                 }

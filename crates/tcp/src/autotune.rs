@@ -38,11 +38,7 @@ pub(crate) struct ReceiveTuner {
 
 impl ReceiveTuner {
     pub(crate) fn new(config: &Config) -> Self {
-        let buffer = if config.tune_receive_buffer {
-            config.receive_buffer.min(config.initial_receive_buffer)
-        } else {
-            config.receive_buffer
-        };
+        let buffer = config.first_receive_buffer();
         Self {
             buffer,
             rtt_ns: 0,
@@ -54,7 +50,8 @@ impl ReceiveTuner {
     }
 
     /// The connection is open: measuring begins.
-    pub(crate) fn start(&mut self, now: Instant, rcv_nxt: SeqNum) {
+    pub(crate) fn start(&mut self, now: Instant, rcv_nxt: SeqNum, handshake_ns: Option<u64>) {
+        self.rtt_ns = handshake_ns.unwrap_or(0);
         self.sample_after = rcv_nxt;
         self.round_began = (rcv_nxt, now);
     }
@@ -79,7 +76,7 @@ impl ReceiveTuner {
         let wanted = u64::from(copied) * 2 + 16 * u64::from(mss);
         // The rate rises: in the round trip that this answers it will have risen again.
         let rise = wanted * u64::from(copied - before) / u64::from(before);
-        let wanted = wanted + 2 * rise.min(wanted);
+        let wanted = wanted + 2 * rise.min(2 * wanted);
         if wanted > u64::from(self.buffer) {
             // By doubling: whoever moves the bytes to a larger place does it seldom.
             let rounded = u32::try_from(wanted.next_power_of_two()).unwrap_or(u32::MAX);
@@ -110,7 +107,7 @@ impl Connection {
         if tuner.buffer >= limit || !self.cold.config.tune_receive_buffer {
             return;
         }
-        let rtt = if tuner.rtt_ns > 0 { tuner.rtt_ns } else { self.cold.rtt.srtt_ns().unwrap_or(0) };
+        let rtt = tuner.rtt_ns;
         let (before, since) = tuner.round_began;
         if rtt == 0 || now.nanos_since(since) < rtt {
             return;

@@ -71,6 +71,18 @@ pub enum MetricsCache {
     Full,
 }
 
+/// Whether sizes are tried by sending them (RFC 4821), as Linux numbers it in `tcp_mtu_probing`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MtuProbing {
+    /// Timeouts change no size; only what routers say does.
+    Off,
+    /// A black hole is found by its timeouts and recovered from; then larger sizes are tried.
+    #[default]
+    OnBlackHole,
+    /// Connections begin with a size that passes nearly everywhere, and try larger ones.
+    Always,
+}
+
 /// Settings of one connection. Sizes are bytes.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -94,6 +106,15 @@ pub struct Config {
     /// An ICMP error that may pass by itself ends an opening connection, as it does on Linux. RFC 9293 has it
     /// reported only (MUST-56), so that a route which comes back is found.
     pub soft_errors_end_opening: bool,
+    /// How the path's MTU is found besides what routers say.
+    pub mtu_probing: MtuProbing,
+    /// No black hole makes segments smaller than this, payload and options; the engine sets it for IPv6, whose links all
+    /// carry 1,280 bytes.
+    pub least_path_mss: u16,
+    /// Challenge acknowledgements (RFC 5961) of a connection in a second.
+    pub challenge_acks_per_connection: u8,
+    /// About as many in a second for all connections of a stack together; the number itself is random.
+    pub challenge_acks_per_stack: u32,
     /// Most the receive buffer will ever hold; decides the window scale offered (RFC 7323 section 2).
     pub receive_buffer: u32,
     /// What the receive buffer holds when the connection opens, if that is less than
@@ -200,7 +221,11 @@ impl Default for Config {
             hop_limit: 64,
             dscp: 0,
             soft_errors_end_opening: false,
-            receive_buffer: 1 << 20,
+            mtu_probing: MtuProbing::OnBlackHole,
+            least_path_mss: 512,
+            challenge_acks_per_connection: 10,
+            challenge_acks_per_stack: 1_000,
+            receive_buffer: 6 << 20,
             initial_receive_buffer: 1 << 17,
             tune_receive_buffer: true,
             tune_send_buffer: true,
@@ -248,6 +273,15 @@ impl Config {
     /// The idle time after which a peer is probed, if keep-alive is turned on without naming one: RFC 9293 MUST-28
     /// has two hours at least.
     pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(7_200);
+
+    /// What the receive buffer holds when the connection opens.
+    pub fn first_receive_buffer(&self) -> u32 {
+        if self.tune_receive_buffer {
+            self.receive_buffer.min(self.initial_receive_buffer)
+        } else {
+            self.receive_buffer
+        }
+    }
 
     /// The window scale to offer: the smallest shift that lets the whole buffer be advertised, at most 14
     /// (RFC 7323 section 2.3).

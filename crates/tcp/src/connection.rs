@@ -5,6 +5,7 @@ use bypath_wire::seq::SeqNum;
 
 use crate::assembler::Assembler;
 use crate::autotune::ReceiveTuner;
+use crate::challenge::Challenges;
 use crate::config::{Config, CongestionControl};
 use crate::congestion::{Congestion, Window};
 use crate::ecn::EcnState;
@@ -12,6 +13,7 @@ use crate::f_rto::FRto;
 use crate::fast_open::FastOpen;
 use crate::pacing::Pacer;
 use crate::path_metrics::PathMetrics;
+use crate::path_mtu::PathMtu;
 use crate::prr::Prr;
 use crate::push::Push;
 use crate::rack::Rack;
@@ -25,6 +27,7 @@ use crate::stats::ConnectionStats;
 use crate::tail_loss::TailLoss;
 use crate::time::Instant;
 use crate::undo::Undo;
+use crate::urgent::Urgent;
 use crate::validation::Usage;
 
 /// Why a connection is over.
@@ -96,6 +99,13 @@ impl Bits {
     pub(crate) const TAIL_PROBED: Self = Self(1 << 17);
     /// Something was received twice, and is to be reported.
     pub(crate) const DSACK: Self = Self(1 << 18);
+
+    /// Urgent data has not been acknowledged.
+    pub(crate) const URGENT: Self = Self(1 << 24);
+    /// A segment larger than usual is to be tried, or under way.
+    pub(crate) const MTU_PROBE: Self = Self(1 << 25);
+    /// It is under way.
+    pub(crate) const MTU_PROBED: Self = Self(1 << 26);
 
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -192,14 +202,14 @@ pub(crate) struct Cold {
     pub(crate) probes_unanswered: u8,
     /// Bytes of out-of-order data that the caller can keep.
     pub(crate) reassembly_limit: u32,
+    /// Bytes of out-of-order data that may be kept, whatever their place.
+    pub(crate) reassembly_quota: u32,
     /// What the peer announced, or the default.
     pub(crate) peer_mss: u16,
-    /// Present limit by the path's MTU, payload and options.
-    pub(crate) path_mss: u16,
+    pub(crate) path_mtu: PathMtu,
     pub(crate) close_reason: Option<CloseReason>,
-    /// Start of the second in which `challenges` were sent (RFC 5961 section 7).
-    pub(crate) challenge_second: u64,
-    pub(crate) challenges: u8,
+    pub(crate) challenges: Challenges,
+    pub(crate) urgent: Urgent,
     pub(crate) passive: bool,
     pub(crate) fast_open: FastOpen,
     /// What earlier connections have seen of the path.
@@ -303,12 +313,6 @@ impl Connection {
         self.hot.bits.has(Bits::HOLES)
     }
 
-    /// The interface's MTU has changed: segments are at most `mss` bytes of options and payload from here on.
-    pub fn limit_mss(&mut self, mss: u16) {
-        self.cold.path_mss = mss.max(MIN_MSS);
-        self.refresh_mss();
-    }
-
     /// The application's stream now ends at `total` bytes; less than before is ignored, as is anything
     /// after [`Connection::close`]. Each call that adds something is one write: its last segment carries PSH.
     pub fn set_queued(&mut self, total: u64) {
@@ -330,6 +334,17 @@ impl Connection {
     /// How many bytes of out-of-order data the caller can keep; 0 refuses all of it.
     pub fn set_reassembly_limit(&mut self, bytes: u32) {
         self.cold.reassembly_limit = bytes;
+    }
+
+    /// How many bytes the connection may keep ahead of their turn, whatever their place, for the sake of all
+    /// others; [`Connection::reassembly_bytes`] says how many it does.
+    pub fn set_reassembly_quota(&mut self, bytes: u32) {
+        self.cold.reassembly_quota = bytes;
+    }
+
+    /// Bytes kept ahead of their turn.
+    pub fn reassembly_bytes(&self) -> u32 {
+        self.cold.assembler.stored()
     }
 
     /// The application has no more to send (RFC 9293 section 3.10.4, CLOSE): FIN follows what is queued.
@@ -398,23 +413,6 @@ impl Connection {
         false
     }
 
-    /// A router could not pass a packet of ours: segments shrink to `mss` bytes of options and payload, and
-    /// what is outstanding is sent again. Ignored unless `seq`, quoted in the error, is outstanding
-    /// (RFC 5927 section 4) and the size is smaller than now.
-    pub fn on_path_mtu(&mut self, seq: SeqNum, mss: u16) -> bool {
-        let outstanding = seq.at_or_after(self.hot.snd_una) && seq.before(self.hot.snd_nxt);
-        if !outstanding || mss >= self.cold.path_mss || !self.hot.state.is_synchronized() {
-            return false;
-        }
-        self.cold.path_mss = mss.max(MIN_MSS);
-        let before = self.hot.window.mss;
-        self.refresh_mss();
-        if self.hot.window.mss < before {
-            self.send_again();
-        }
-        true
-    }
-
     /// Ends the connection.
     pub(crate) fn finish(&mut self, reason: CloseReason) {
         self.hot.state = State::Closed;
@@ -424,6 +422,7 @@ impl Connection {
         self.cold.reorder_at = Instant::NEVER;
         self.cold.lifetime_at = Instant::NEVER;
         self.cold.pacer.wake_at = None;
+        self.cold.path_mtu.raise_at = Instant::NEVER;
         self.hot.ack_at = Instant::NEVER;
         self.hot.rtx_at = Instant::NEVER;
         self.hot.aux_at = Instant::NEVER;
@@ -435,7 +434,7 @@ impl Connection {
     /// segment carries (RFC 9293 section 3.7.1, RFC 6691).
     pub(crate) fn refresh_mss(&mut self) {
         let options = if self.hot.bits.has(Bits::TIMESTAMPS) { 12 } else { 0 };
-        let whole = self.cold.peer_mss.max(MIN_MSS).min(self.cold.path_mss.max(MIN_MSS));
+        let whole = self.cold.peer_mss.max(MIN_MSS).min(self.cold.path_mtu.mss.max(MIN_MSS));
         self.hot.window.mss = u32::from(whole - options);
         self.cold.scoreboard.delivery.set_segment(self.hot.window.mss);
     }

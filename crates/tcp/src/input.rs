@@ -17,9 +17,6 @@ use crate::time::Instant;
 /// (RFC 7323 section 5.5).
 const PAWS_AGE_NS: u64 = 24 * 24 * 3600 * 1_000_000_000;
 
-/// Challenge acknowledgements a connection sends in a second (RFC 5961 section 7).
-const CHALLENGES_PER_SECOND: u8 = 10;
-
 impl Connection {
     /// Takes a segment that belongs to this connection. See [`Received`] for what the caller then does.
     pub fn on_segment(&mut self, now: Instant, segment: &Segment<'_>) -> Received {
@@ -54,7 +51,8 @@ impl Connection {
             .or(Bits::PERSIST)
             .or(Bits::DEAF)
             .or(Bits::TAIL_PROBED)
-            .or(Bits::ECHO);
+            .or(Bits::ECHO)
+            .or(Bits::MTU_PROBED);
         let plain = hot.state == State::Established
             && header.flags | TcpFlags::PSH == TcpFlags::ACK | TcpFlags::PSH
             && header.seq == hot.rcv_nxt
@@ -176,7 +174,7 @@ impl Connection {
                 self.send_syn_again();
             } else {
                 out.dropped = Some(DropCause::BlindSyn);
-                self.challenge(now);
+                self.challenge(now, out);
             }
             return;
         }
@@ -196,6 +194,7 @@ impl Connection {
         }
         self.after_ack(now, out);
         if self.hot.state != State::Closed {
+            self.take_urgent(segment, out);
             self.take_payload(now, segment, out);
         }
     }
@@ -323,7 +322,7 @@ impl Connection {
     fn on_reset(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) {
         if segment.header.seq != self.hot.rcv_nxt {
             out.dropped = Some(DropCause::BlindReset);
-            self.challenge(now);
+            self.challenge(now, out);
             return;
         }
         let reason = match self.hot.state {
@@ -335,26 +334,6 @@ impl Connection {
             _ => CloseReason::Reset,
         };
         self.finish(reason);
-    }
-
-    /// A challenge acknowledgement, if not too many went out this second.
-    pub(crate) fn challenge(&mut self, now: Instant) {
-        self.cold.stats.challenge_acks += u64::from(self.limited_ack(now));
-    }
-
-    /// An acknowledgement that carries no news. `false`: too many went out this second.
-    fn limited_ack(&mut self, now: Instant) -> bool {
-        let second = now.as_nanos() / 1_000_000_000;
-        if second != self.cold.challenge_second {
-            self.cold.challenge_second = second;
-            self.cold.challenges = 0;
-        }
-        if self.cold.challenges >= CHALLENGES_PER_SECOND {
-            return false;
-        }
-        self.cold.challenges += 1;
-        self.hot.bits.set(Bits::ACK_NOW);
-        true
     }
 
     /// Fifth check in SYN-RECEIVED: the acknowledgement of our SYN. `false`: refused.

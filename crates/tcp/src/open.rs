@@ -5,6 +5,7 @@ use bypath_wire::tcp::{TcpOptions, Timestamps};
 
 use crate::assembler::Assembler;
 use crate::autotune::ReceiveTuner;
+use crate::challenge::Challenges;
 use crate::config::Config;
 use crate::congestion::{Congestion, Window};
 use crate::connection::{Bits, Cold, Connection, Hot};
@@ -13,6 +14,7 @@ use crate::f_rto::FRto;
 use crate::fast_open::FastOpen;
 use crate::pacing::Pacer;
 use crate::path_metrics::PathMetrics;
+use crate::path_mtu::PathMtu;
 use crate::prr::Prr;
 use crate::push::Push;
 use crate::rack::Rack;
@@ -27,6 +29,7 @@ use crate::stats::ConnectionStats;
 use crate::tail_loss::TailLoss;
 use crate::time::Instant;
 use crate::undo::Undo;
+use crate::urgent::Urgent;
 use crate::validation::Usage;
 
 impl Connection {
@@ -108,10 +111,11 @@ impl Connection {
             reassembly_limit: config.receive_buffer,
             peer_mss: config.default_mss,
             stall: Stall::default(),
-            path_mss: config.mss,
+            reassembly_quota: u32::MAX,
+            path_mtu: PathMtu::new(config.mss),
             close_reason: None,
-            challenge_second: 0,
-            challenges: 0,
+            challenges: Challenges::default(),
+            urgent: Urgent::default(),
             passive: false,
             fast_open: FastOpen::default(),
             expected: PathMetrics::default(),
@@ -216,7 +220,8 @@ impl Connection {
         self.hot.rto_ns = self.cold.rtt.rto_ns();
         self.start_pacing();
         self.cold.stalled_since = now;
-        self.cold.tuner.start(now, self.hot.rcv_nxt);
+        self.cold.tuner.start(now, self.hot.rcv_nxt, self.cold.rtt.srtt_ns());
+        self.start_path_mtu(now);
         self.start_keep_alive(now);
     }
 }

@@ -135,9 +135,10 @@ impl Connection {
             self.note_nothing_to_send(now);
             return None;
         }
-        let mss = self.payload_limit();
         let usable = self.hot.snd_wnd.saturating_sub(sent);
         let unsent_now = u32::try_from(unsent).unwrap_or(u32::MAX);
+        let usual = self.payload_limit();
+        let mss = if bits.has(Bits::MTU_PROBE) { self.probe_limit(usual, unsent_now, usable) } else { usual };
         let len = unsent_now.min(mss).min(usable);
         let last = u64::from(len) == unsent;
         // FIN takes a place in the window as a byte does.
@@ -177,6 +178,9 @@ impl Connection {
             self.cold.stalled_since = now;
         }
         let start = self.hot.snd_nxt;
+        if len > usual {
+            self.note_mtu_probe(self.hot.acknowledged + u64::from(sent), len);
+        }
         let end = start + len + u32::from(fin);
         self.cold.scoreboard.sent(start, end, now);
         self.hot.snd_nxt = end;
@@ -210,6 +214,9 @@ impl Connection {
         if fin {
             flags |= TcpFlags::FIN;
         }
+        if len == self.hot.window.mss && self.cold.path_mtu.watches() {
+            self.note_full_segment(offset + u64::from(len));
+        }
         self.cold.stats.data_segs_out += u64::from(len > 0);
         let mut segment = self.segment(now, start, flags);
         segment.offset = offset;
@@ -229,6 +236,8 @@ impl Connection {
         if self.hot.bits.has(Bits::SACK) && self.hot.bits.has(Bits::HOLES.or(Bits::DSACK)) {
             self.report_blocks(&mut options);
         }
+        let urgent = self.hot.bits.has(Bits::URGENT);
+        let flags = if urgent { flags | self.urgent_flag(seq) } else { flags };
         let window = self.window_field(false);
         self.hot.last_ack_sent = self.hot.rcv_nxt;
         self.hot.ack_at = Instant::NEVER;

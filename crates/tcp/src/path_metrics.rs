@@ -47,7 +47,7 @@ impl Connection {
             return;
         }
         if known.path_mss != 0 {
-            self.cold.path_mss = self.cold.path_mss.min(known.path_mss);
+            self.cold.path_mtu.mss = self.cold.path_mtu.mss.min(known.path_mss);
         }
         self.cold.expected = known;
     }
@@ -56,7 +56,7 @@ impl Connection {
     pub fn path_metrics(&self) -> Option<PathMetrics> {
         let srtt_ns = self.srtt_ns()?;
         let window = &self.hot.window;
-        let path_mss = if self.cold.path_mss < self.cold.config.mss { self.cold.path_mss } else { 0 };
+        let path_mss = if self.cold.path_mtu.mss < self.cold.config.mss { self.cold.path_mtu.mss } else { 0 };
         Some(PathMetrics {
             srtt_ns,
             rttvar_ns: self.rttvar_ns(),

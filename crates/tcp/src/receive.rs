@@ -181,7 +181,8 @@ impl Connection {
         {
             self.note_duplicate(twice.left, twice.right);
         }
-        if len == 0 || !self.cold.assembler.insert(start, start + len) {
+        let quota_left = self.cold.reassembly_quota.saturating_sub(self.cold.assembler.stored());
+        if len == 0 || len > quota_left || !self.cold.assembler.insert(start, start + len) {
             out.dropped = Some(DropCause::ReassemblyFull);
             return;
         }

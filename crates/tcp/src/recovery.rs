@@ -71,7 +71,7 @@ impl Connection {
 
     fn enter_recovery_if_lost(&mut self, delivered_before: u64) -> bool {
         let recovering = self.hot.bits.has(Bits::RECOVERY.or(Bits::LOSS));
-        if recovering || self.cold.scoreboard.lost_bytes() == 0 {
+        if recovering || self.cold.scoreboard.lost_bytes() == 0 || self.only_probe_is_lost() {
             return false;
         }
         let flight = self.hot.snd_nxt.offset_from(self.hot.snd_una) as u32;

@@ -72,6 +72,13 @@ impl Events {
     /// The peer has not answered several retransmissions in a row ([`Config::stall_timeouts`](crate::Config)).
     pub const STALLED: Self = Self(1 << 8);
 
+    /// A challenge acknowledgement is to go out; whoever limits them over a whole stack may say no with
+    /// [`Connection::withhold_challenge`](crate::Connection::withhold_challenge).
+    pub const CHALLENGED: Self = Self(1 << 12);
+    /// The peer's urgent mark has moved forward; see
+    /// [`Connection::urgent_mark`](crate::Connection::urgent_mark).
+    pub const URGENT: Self = Self(1 << 13);
+
     /// None.
     pub const fn none() -> Self {
         Self(0)

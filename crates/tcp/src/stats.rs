@@ -108,6 +108,14 @@ pub struct ConnectionStats {
     pub ce_in: u64,
     /// Acknowledgements received that told of marked packets.
     pub ecn_signals: u64,
+    /// Challenge acknowledgements not sent, for the limits of this connection or of the stack.
+    pub challenge_acks_withheld: u64,
+    /// Times the path was found to swallow segments of the present size (RFC 4821 section 7.6).
+    pub mtu_black_holes: u64,
+    /// Segments sent larger than what is known to pass, to learn whether they do (RFC 4821).
+    pub mtu_probes: u64,
+    /// Of those, lost.
+    pub mtu_probes_lost: u64,
     /// First round-trip time, from the handshake, in nanoseconds; 0 if unknown.
     pub handshake_rtt_ns: u64,
 }

@@ -26,6 +26,9 @@ impl Connection {
             self.on_retransmission_timer(now, &mut events);
         }
         self.on_pacing_timer(now);
+        if self.cold.path_mtu.raise_at.is_due(now) {
+            self.on_raise_timer();
+        }
         if self.cold.lifetime_at.is_due(now) {
             self.on_lifetime_timer(now);
         }
@@ -60,6 +63,7 @@ impl Connection {
             self.send_window_probe(now);
         } else if !self.cold.scoreboard.is_empty() {
             if !self.before_timeout(now) {
+                self.suspect_path_mtu(now);
                 self.on_timeout(now);
                 if self.note_stall() {
                     events.insert(Events::STALLED);
@@ -162,6 +166,7 @@ impl Connection {
 
     /// Recomputes the earliest of the rare timers.
     pub(crate) fn refresh_aux(&mut self) {
-        self.hot.aux_at = self.cold.reorder_at.min(self.cold.lifetime_at).min(self.pacing_deadline());
+        let rare = self.cold.lifetime_at.min(self.cold.path_mtu.raise_at);
+        self.hot.aux_at = self.cold.reorder_at.min(rare).min(self.pacing_deadline());
     }
 }

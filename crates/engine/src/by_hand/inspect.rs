@@ -39,7 +39,7 @@ impl Stack {
     /// # Errors
     /// As [`Stack::readable`].
     pub fn writable(&self, socket: TcpSocket) -> Result<usize> {
-        self.socket(socket).map(|s| s.end.write.ring.free())
+        self.socket(socket).map(|s| s.end.write.room(&s.end.shared))
     }
 
     /// Whether the peer has said that it sends no more.

@@ -8,13 +8,16 @@ use crossbeam::sync::Parker;
 
 use super::shared::{SocketShared, WorkerPort, wish};
 use crate::flow::SocketEnd;
-use crate::ring::{ByteConsumer, ByteProducer, byte_ring};
+use crate::growing_ring::{GrowingConsumer, growing_ring};
+use crate::ring::{ByteProducer, byte_ring};
 
 /// What an application reads from.
 #[derive(Debug)]
 pub(crate) struct ReadEnd {
-    pub(crate) ring: ByteConsumer,
+    pub(crate) ring: GrowingConsumer,
     pub(crate) parker: Parker,
+    /// Bytes read so far.
+    taken: u64,
     /// Bytes read since the connection was last told that there is room.
     unreported: usize,
     /// The application wants no more.
@@ -40,10 +43,10 @@ pub(crate) struct TcpEnd {
     pub(crate) shared: Arc<SocketShared>,
 }
 
-/// A socket and the end that the connection gets. Buffer sizes in bytes.
+/// A socket and the end that the connection gets. Buffer sizes in bytes: `receive` to begin with, `send` at most.
 pub(crate) fn socket_pair(port: Arc<WorkerPort>, receive: usize, send: usize) -> (SocketEnd, TcpEnd) {
     let (shared, reading, writing) = SocketShared::new(port);
-    let (incoming, to_read) = byte_ring(receive);
+    let (incoming, to_read) = growing_ring(receive);
     let (to_write, outgoing) = byte_ring(send);
     let end = SocketEnd {
         fast_open: false,
@@ -58,6 +61,7 @@ pub(crate) fn socket_pair(port: Arc<WorkerPort>, receive: usize, send: usize) ->
         read: ReadEnd {
             ring: to_read,
             parker: reading,
+            taken: 0,
             unreported: 0,
             closed: false,
             hung_up: false,
@@ -90,6 +94,7 @@ impl ReadEnd {
         let status = shared.status();
         let n = self.ring.read(out);
         if n > 0 {
+            self.taken += n as u64;
             self.unreported += n;
             if self.unreported >= self.ring.capacity() / 4 {
                 self.unreported = 0;
@@ -109,6 +114,11 @@ impl ReadEnd {
 }
 
 impl ReadEnd {
+    /// Where the peer's urgent data ends, by stream offset, while not all of it has been read.
+    pub(crate) fn urgent_mark(&self, shared: &SocketShared) -> Option<u64> {
+        Some(shared.urgent_in()).filter(|mark| *mark > self.taken)
+    }
+
     /// Waits for bytes until `until`.
     pub(crate) fn read_until(
         &mut self,
@@ -145,7 +155,19 @@ impl ReadEnd {
     }
 }
 
+/// Bytes that may be written now: what the ring has room for, and no further ahead of the peer's
+/// acknowledgements than the connection is worth.
+fn room(ring: &ByteProducer, shared: &SocketShared) -> usize {
+    let free = ring.free();
+    shared.write_ahead().saturating_sub(ring.capacity() - free).min(free)
+}
+
 impl WriteEnd {
+    /// Bytes that [`WriteEnd::try_write`] would take now.
+    pub(crate) fn room(&self, shared: &SocketShared) -> usize {
+        room(&self.ring, shared)
+    }
+
     /// Waits for room until `until`.
     pub(crate) fn write_until(
         &mut self,
@@ -158,7 +180,7 @@ impl WriteEnd {
         }
         let Self { ring, parker, .. } = self;
         let ready = shared.writer.wait_until(parker, until, || {
-            (ring.free() > 0 || shared.status().closed().is_some()).then_some(())
+            (room(ring, shared) > 0 || shared.status().closed().is_some()).then_some(())
         });
         match ready {
             Some(()) => self.try_write(shared, bytes).unwrap_or(Ok(0)),
@@ -178,7 +200,8 @@ impl WriteEnd {
             Some(reason) => return Some(Err(error_of(reason))),
             None => {}
         }
-        let n = self.ring.write(bytes);
+        let most = bytes.len().min(self.room(shared));
+        let n = self.ring.write(&bytes[..most]);
         if n > 0 || bytes.is_empty() {
             if n > 0 {
                 shared.wish(wish::SEND);
@@ -186,6 +209,15 @@ impl WriteEnd {
             return Some(Ok(n));
         }
         None
+    }
+
+    /// As [`WriteEnd::try_write`]; what it takes is urgent.
+    pub(crate) fn try_write_urgent(&mut self, shared: &SocketShared, bytes: &[u8]) -> Option<Result<usize>> {
+        let taken = self.try_write(shared, bytes)?;
+        if matches!(taken, Ok(1..)) {
+            shared.send_urgent(self.ring.tail());
+        }
+        Some(taken)
     }
 
     pub(crate) fn close(&mut self, shared: &SocketShared) {

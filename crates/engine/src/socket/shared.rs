@@ -2,7 +2,7 @@
 //! application wants. Bytes travel beside it, in byte rings. Nothing in here blocks the worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bypath_tcp::CloseReason;
@@ -105,6 +105,8 @@ pub(crate) mod wish {
     pub(crate) const ABORT: u32 = 1 << 6;
     /// Options were set.
     pub(crate) const OPTIONS: u32 = 1 << 7;
+    /// Something that was written is urgent.
+    pub(crate) const URGENT: u32 = 1 << 16;
 }
 
 const CONNECTED: u32 = 1;
@@ -153,6 +155,9 @@ pub(crate) struct Figures {
     pub(crate) cwnd: AtomicU64,
 }
 
+/// What an application may write ahead before anything is known of the path.
+const FIRST_WRITE_AHEAD: usize = 1 << 18;
+
 /// Shared by a socket and its connection.
 #[derive(Debug)]
 pub(crate) struct SocketShared {
@@ -162,6 +167,11 @@ pub(crate) struct SocketShared {
     pub(crate) writer: Waiting,
     port: Arc<WorkerPort>,
     flow: AtomicU64,
+    /// Bytes that may be written and not yet acknowledged.
+    write_ahead: AtomicUsize,
+    /// Where urgent data ends, by stream offset: the peer's, and ours.
+    urgent_in: AtomicU64,
+    urgent_out: AtomicU64,
     pub(crate) figures: Figures,
     pub(crate) options: SocketOptions,
 }
@@ -178,6 +188,9 @@ impl SocketShared {
             writer,
             port,
             flow: AtomicU64::new(u64::MAX),
+            write_ahead: AtomicUsize::new(FIRST_WRITE_AHEAD),
+            urgent_in: AtomicU64::new(0),
+            urgent_out: AtomicU64::new(0),
             figures: Figures::default(),
             options: SocketOptions::default(),
         };
@@ -186,6 +199,46 @@ impl SocketShared {
 
     pub(crate) fn status(&self) -> Status {
         Status(self.status.load(Ordering::Acquire))
+    }
+
+    /// Bytes that the application may have written and the peer not yet acknowledged.
+    pub(crate) fn write_ahead(&self) -> usize {
+        self.write_ahead.load(Ordering::Relaxed)
+    }
+
+    /// The connection is worth `bytes` of write-ahead. It never becomes less; only the worker calls this.
+    pub(crate) fn raise_write_ahead(&self, bytes: usize) {
+        if bytes > self.write_ahead.load(Ordering::Relaxed) {
+            self.write_ahead.store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// The peer's urgent data ends at stream offset `end`; whoever waits to read is woken.
+    pub(crate) fn set_urgent_in(&self, end: u64) {
+        self.urgent_in.store(end, Ordering::Release);
+        self.reader.notify();
+    }
+
+    /// Where the peer's urgent data ends; 0: there never was any.
+    pub(crate) fn urgent_in(&self) -> u64 {
+        self.urgent_in.load(Ordering::Acquire)
+    }
+
+    /// What was written before stream offset `end` is urgent.
+    pub(crate) fn send_urgent(&self, end: u64) {
+        self.urgent_out.store(end, Ordering::Release);
+        self.wish(wish::SEND | wish::URGENT);
+    }
+
+    /// Where our urgent data ends.
+    pub(crate) fn urgent_out(&self) -> u64 {
+        self.urgent_out.load(Ordering::Acquire)
+    }
+
+    /// The connection's place, once it has one.
+    pub(crate) fn flow_id(&self) -> Option<FlowId> {
+        let flow = self.flow.load(Ordering::SeqCst);
+        (flow != u64::MAX).then_some(FlowId { index: flow as u32, generation: (flow >> 32) as u32 })
     }
 
     /// The worker has given the connection its place.
@@ -236,12 +289,8 @@ impl SocketShared {
         if self.wishes.fetch_or(what, Ordering::SeqCst) != 0 {
             return;
         }
-        let flow = self.flow.load(Ordering::SeqCst);
-        if flow == u64::MAX {
-            // Not placed yet: the worker looks when it places it.
-            return;
-        }
-        let id = FlowId { index: flow as u32, generation: (flow >> 32) as u32 };
+        // Not placed yet: the worker looks when it places it.
+        let Some(id) = self.flow_id() else { return };
         let _ = self.port.touched.push(id);
         self.port.waker.wake();
     }

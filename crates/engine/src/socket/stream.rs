@@ -215,6 +215,21 @@ impl TcpStream {
         self.inner.shared.take_report()
     }
 
+    /// Writes bytes that are urgent up to their end (RFC 9293 section 3.8.5); returns how many, 0 when there is no
+    /// room now. They stay in their place in the stream. Not for new protocols (RFC 6093).
+    ///
+    /// # Errors
+    /// As writing.
+    pub fn send_urgent(&self, bytes: &[u8]) -> Result<usize> {
+        lock(&self.inner.write).end.try_write_urgent(&self.inner.shared, bytes).unwrap_or(Ok(0))
+    }
+
+    /// The peer's urgent mark: how many bytes of its stream lie before the end of its urgent data; `None` when all
+    /// of it was read, or there never was any. The data itself is read in its place (RFC 6093).
+    pub fn urgent_mark(&self) -> Option<u64> {
+        lock(&self.inner.read).end.urgent_mark(&self.inner.shared)
+    }
+
     /// Closes one direction or both. Reading on after `Read` gives the end of the stream.
     ///
     /// # Errors

@@ -2,12 +2,26 @@
 
 use bypath_tcp::{Instant, Received};
 
+use bypath_wire::SeqNum;
+
 use super::Stack;
 use crate::flow::{App, ServiceEnd};
 use crate::packet::{RxPacket, Slices};
 use crate::service::About;
 
 impl Stack {
+    /// The peer's urgent mark has moved: the socket learns where it lies in the stream, of which `next` was the next
+    /// octet before this segment.
+    pub(super) fn tell_urgent(&mut self, index: u32, next: SeqNum) {
+        if let Some(flow) = self.flows.at_mut(index)
+            && let Some(mark) = flow.conn.urgent_mark()
+            && let App::Socket(end) = &flow.app
+        {
+            let ahead = u64::from(mark.offset_from(next).unsigned_abs());
+            end.shared.set_urgent_in(end.incoming.committed() + ahead);
+        }
+    }
+
     /// Hands payload to the application, or keeps it, as the connection has decided.
     pub(super) fn place_payload(
         &mut self,
@@ -30,7 +44,7 @@ impl Stack {
         match &mut flow.app {
             App::Socket(end) => {
                 if let Some(store) = &received.store {
-                    keep(&mut end.incoming, store.ahead, &pieces);
+                    keep(store.ahead, &pieces, |at, bytes| end.incoming.write_at(at, bytes));
                     return;
                 }
                 for piece in &pieces {
@@ -43,7 +57,7 @@ impl Stack {
                 let ServiceEnd { queue, reassembly, unread } = &mut **end;
                 if let Some(store) = &received.store {
                     if let Some((producer, _)) = reassembly {
-                        keep(producer, store.ahead, &pieces);
+                        keep(store.ahead, &pieces, |at, bytes| producer.write_at(at, bytes));
                     }
                     return;
                 }
@@ -81,10 +95,10 @@ impl Stack {
     }
 }
 
-fn keep(ring: &mut crate::ring::ByteProducer, ahead: u32, pieces: &Slices<'_>) {
+fn keep(ahead: u32, pieces: &Slices<'_>, mut write_at: impl FnMut(usize, &[u8]) -> usize) {
     let mut at = ahead as usize;
     for piece in pieces {
-        ring.write_at(at, piece);
+        write_at(at, piece);
         at += piece.len();
     }
 }

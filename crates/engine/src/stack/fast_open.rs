@@ -137,7 +137,7 @@ impl Stack {
         let mut conn = Connection::accept(config, now, iss, ts_offset, arrival.segment);
         self.expect_path(now, &key, &mut conn);
         let received = conn.take_syn_data(arrival.segment);
-        let receive = self.config.tcp.receive_buffer as usize;
+        let receive = self.config.tcp.first_receive_buffer() as usize;
         let (mut end, socket) = socket_pair(self.port.clone(), receive, self.config.send_buffer);
         end.opening = Some(listener.clone());
         // Before it can be closed again: its neighbour may be known not to answer.

@@ -194,10 +194,16 @@ impl Stack {
                 }
             }
             Trouble::TooBig { mtu } => {
+                if dst.is_ipv6() && mtu < MIN_IPV6_MTU {
+                    // RFC 8201 section 4: no link of IPv6 is that narrow.
+                    return self.counters.count(Cause::IcmpRefused);
+                }
                 let (least, headers) = if dst.is_ipv4() { (MIN_IPV4_MTU, 40) } else { (MIN_IPV6_MTU, 60) };
                 let mss = u16::try_from(mtu.max(least) - headers).unwrap_or(u16::MAX);
-                if flow.conn.on_path_mtu(seq, mss) {
+                if flow.conn.on_path_mtu(now, seq, mss) {
                     self.mark_dirty(index);
+                } else {
+                    self.counters.count(Cause::IcmpRefused);
                 }
             }
         }

@@ -201,7 +201,7 @@ impl Stack {
         self.expect_path(now, &key, &mut conn);
         let (app, mut waiting) = match taker {
             Taker::Listener(listener) => {
-                let receive = self.config.tcp.receive_buffer as usize;
+                let receive = self.config.tcp.first_receive_buffer() as usize;
                 let (end, socket) = socket_pair(self.port.clone(), receive, self.config.send_buffer);
                 (App::Socket(end), Some((listener, socket)))
             }

@@ -11,6 +11,7 @@ mod icmp;
 pub(crate) mod ingress;
 mod link;
 mod listen;
+pub(crate) mod memory;
 mod open;
 mod sockets;
 mod tcp;
@@ -21,9 +22,10 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bypath_tcp::{Config, FastOpenKeys, Instant, IsnGenerator, MetricsCache, SynCookies};
+use bypath_tcp::{ChallengeLimiter, Config, FastOpenKeys, Instant, IsnGenerator, MetricsCache, SynCookies};
 use bypath_wire::ethernet::MacAddr;
 
+use self::memory::{Memory, MemoryLimits};
 use crate::compact::Compact;
 use crate::counters::Counters;
 use crate::destinations::Destinations;
@@ -63,6 +65,7 @@ pub(crate) struct StackConfig {
     pub(crate) seeds: [u64; 4],
     /// Rings for data out of order, for the connections of a service: how many at once.
     pub(crate) reassembly_rings: usize,
+    pub(crate) memory: MemoryLimits,
 }
 
 /// What the control plane has to do.
@@ -111,6 +114,8 @@ pub(crate) struct Stack {
     pub(crate) port: Arc<WorkerPort>,
     pub(crate) counters: Counters,
     pub(crate) events: VecDeque<StackEvent>,
+    memory: Memory,
+    challenges: ChallengeLimiter,
     service: BoxedService,
     service_ports: Vec<u16>,
     answers: (u64, u32),
@@ -157,6 +162,8 @@ impl Stack {
             port,
             counters: Counters::default(),
             events: VecDeque::with_capacity(1024),
+            challenges: ChallengeLimiter::new(config.tcp.challenge_acks_per_stack, seeds[1] ^ seeds[2]),
+            memory: Memory { limits: config.memory, ..Memory::default() },
             service,
             service_ports: Vec::new(),
             answers: (0, 0),
@@ -223,6 +230,7 @@ impl Stack {
         if remote.is_ipv6() {
             // RFC 9293 MUST-15: what every IPv6 host takes.
             config.default_mss = config.default_mss.max(DEFAULT_MSS_IPV6);
+            config.least_path_mss = config.least_path_mss.max(DEFAULT_MSS_IPV6);
         }
         config
     }

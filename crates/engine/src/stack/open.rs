@@ -6,6 +6,7 @@ use bypath_tcp::{Connection, Events, Instant};
 use bypath_wire::ip::protocol;
 
 use super::Stack;
+use super::memory::Held;
 use crate::counters::Cause;
 use crate::flow::{App, Flow, Link};
 use crate::flow_table::FlowKey;
@@ -39,6 +40,7 @@ impl Stack {
             next_hop,
             template,
             counted_retrans: 0,
+            held: Held::default(),
             confirm_at: now,
             pending_reset: None,
         };
@@ -57,6 +59,7 @@ impl Stack {
         }
         if let Some(Flow { app: App::Socket(end), .. }) = self.flows.at(id.index) {
             end.shared.bind(id);
+            end.bound_write_ahead(&self.config.tcp);
         }
         match self.resolve(now, next_hop) {
             Resolution::Known(mac) => {

@@ -82,6 +82,15 @@ impl Stack {
         }
     }
 
+    /// A socket on this thread has written: its connection learns where the write ends.
+    pub(crate) fn take_written(&mut self, id: FlowId) {
+        if let Some(flow) = self.flows.get_mut(id)
+            && let App::Socket(end) = &flow.app
+        {
+            flow.conn.set_queued(end.outgoing.head() + end.outgoing.len() as u64);
+        }
+    }
+
     fn grant(&mut self, now: Instant, id: FlowId) {
         let Some(flow) = self.flows.get_mut(id) else { return };
         let App::Socket(end) = &mut flow.app else { return };
@@ -94,6 +103,10 @@ impl Stack {
         }
         if wishes & wish::OPTIONS != 0 {
             end.shared.options.apply(&mut flow.conn, &mut flow.template);
+        }
+        if wishes & wish::URGENT != 0 {
+            flow.conn.set_queued(end.outgoing.head() + end.outgoing.len() as u64);
+            flow.conn.set_urgent(end.shared.urgent_out());
         }
         if wishes & wish::ABORT != 0 {
             return self.abort_flow(now, id.index);

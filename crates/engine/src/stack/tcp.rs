@@ -105,17 +105,16 @@ impl Stack {
         egress: &mut E,
     ) -> bool {
         let segment = arrival.segment;
-        let Some(flow) = self.flows.at_mut(index) else { return false };
-        if let App::Service(end) = &mut flow.app
-            && end.reassembly.is_none()
-            && segment.header.seq != flow.conn.rcv_nxt()
-        {
-            // Out-of-order data needs a place to be kept before the connection promises to keep it.
-            end.reassembly = self.spare_rings.pop();
-            let room = end.reassembly.as_ref().map_or(0, |(p, _)| p.capacity());
-            flow.conn.set_reassembly_limit(u32::try_from(room).unwrap_or(u32::MAX));
+        let Some(flow) = self.flows.at(index) else { return false };
+        if segment.header.seq != flow.conn.rcv_nxt() {
+            self.prepare_reassembly(index);
         }
+        let Some(flow) = self.flows.at_mut(index) else { return false };
+        let expected = flow.conn.rcv_nxt();
         let received = flow.conn.on_segment(now, segment);
+        if flow.conn.has_holes() || flow.held.reassembly > 0 {
+            self.memory.count_reassembly(flow);
+        }
         let progress = received.deliver > 0 || received.events.contains(Events::ACKNOWLEDGED);
         if progress && now >= flow.confirm_at {
             // RFC 4861 section 7.3.1: new data, or data acknowledged, shows that what was sent has arrived. The
@@ -125,6 +124,10 @@ impl Stack {
         }
         if let Some(cause) = received.dropped {
             self.counters.count_tcp(cause);
+            if received.events.contains(Events::CHALLENGED) && !self.challenges.allow(now) {
+                flow.conn.withhold_challenge();
+                self.counters.count(Cause::ChallengeLimit);
+            }
         }
         if received.events.contains(Events::REOPEN) {
             return true;
@@ -134,6 +137,9 @@ impl Stack {
         }
         if received.events.contains(Events::ESTABLISHED) {
             self.established(now, index);
+        }
+        if received.events.contains(Events::URGENT) {
+            self.tell_urgent(index, expected);
         }
         self.place_payload(now, index, &received, arrival.packet, arrival.payload);
         self.after_connection(now, index, received.events);
@@ -205,6 +211,7 @@ impl Stack {
         self.table.remove(&flow.key);
         self.wheel.cancel(index);
         self.learn_path(now, &flow.key, &flow.conn);
+        self.memory.forget(flow.held);
         self.counters.segs_retrans += flow.uncounted_retransmissions();
         let reason = flow.conn.close_reason().unwrap_or(bypath_tcp::CloseReason::Finished);
         match flow.app {

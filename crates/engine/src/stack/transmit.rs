@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bypath_tcp::{Connection, Events, Instant, State, TxSegment};
 use bypath_wire::checksum::Sum;
-use bypath_wire::tcp::{CHECKSUM_OFFSET, MIN_HEADER_LEN, TcpHeader};
+use bypath_wire::tcp::{CHECKSUM_OFFSET, MIN_HEADER_LEN, TcpFlags, TcpHeader};
 
 use super::Stack;
 use crate::counters::Cause;
@@ -74,10 +74,9 @@ impl Stack {
         flow.dirty = false;
         if let App::Socket(end) = &mut flow.app {
             flow.conn.set_queued(end.outgoing.head() + end.outgoing.len() as u64);
-            let free = end.incoming.free();
-            let unread = u32::try_from(end.incoming.capacity() - free).unwrap_or(u32::MAX);
-            flow.conn.on_read(now, unread);
-            flow.conn.set_receive_space(flow.conn.receive_buffer().saturating_sub(unread));
+            let unread = end.incoming.unread();
+            flow.conn.on_read(now, u32::try_from(unread).unwrap_or(u32::MAX));
+            self.memory.open_window(&mut flow.conn, end, &mut flow.held, unread);
         }
         let mut more = false;
         if flow.link == Link::Ready {
@@ -107,7 +106,7 @@ impl Stack {
 
 /// Sends what `flow` wants to send; `true`: there is more than fitted.
 fn transmit<E: Egress>(flow: &mut Flow, now: Instant, egress: &mut E, sent: &mut u64) -> bool {
-    let largest = MAX_HEADERS + flow.conn.mss() as usize;
+    let largest = MAX_HEADERS + flow.conn.largest_payload() as usize;
     if let Some(reset) = &flow.pending_reset {
         let ports = (flow.local(), flow.remote());
         if send_bare(&flow.template, ports, reset, flow.queue, egress) {
@@ -131,7 +130,10 @@ fn transmit<E: Egress>(flow: &mut Flow, now: Instant, egress: &mut E, sent: &mut
 fn emit<E: Egress>(flow: &mut Flow, segment: &TxSegment, egress: &mut E) {
     flow.ip_id = flow.ip_id.wrapping_add(1);
     let (src_port, dst_port) = flow.key.ports();
-    let header = header(src_port, dst_port, segment);
+    let mut header = header(src_port, dst_port, segment);
+    if segment.flags.contains(TcpFlags::URG) {
+        header.urgent = flow.conn.urgent_pointer(segment);
+    }
     let tcp_len = MIN_HEADER_LEN + segment.options.encoded_len();
     let template = &flow.template;
     let total = template.len() + tcp_len + segment.len as usize;
@@ -229,8 +231,16 @@ impl crate::flow::SocketEnd {
         }
     }
 
+    /// Without tuning an application may write as far ahead as its ring goes.
+    pub(crate) fn bound_write_ahead(&self, config: &bypath_tcp::Config) {
+        if !config.tune_send_buffer {
+            self.shared.raise_write_ahead(usize::MAX);
+        }
+    }
+
     pub(crate) fn publish(&self, conn: &Connection) {
         use std::sync::atomic::Ordering::Relaxed;
+        self.shared.raise_write_ahead(conn.send_buffer() as usize);
         let stats = conn.stats();
         let figures = &self.shared.figures;
         figures.srtt_ns.store(conn.srtt_ns().unwrap_or(0), Relaxed);

@@ -1,6 +1,8 @@
 //! Two stacks by hand, joined by a wire that loses, delays, reorders, doubles and corrupts packets by a seed,
 //! under a clock that only the test moves. Every packet a stack emits is checked before it meets the wire.
 
+mod attacks;
+mod buffers;
 mod closing;
 mod cookies;
 mod datagrams;

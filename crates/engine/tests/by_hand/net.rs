@@ -32,10 +32,14 @@ pub(crate) struct Wire {
     /// One byte changed. Not in Ethernet headers and ARP: their check is the frame's, which a wire like this
     /// does not have.
     pub(crate) corrupt: u64,
+    /// Longer packets disappear, and nobody says so.
+    pub(crate) swallows_above: usize,
 }
 
-pub(crate) const CLEAN: Wire = Wire { delay_ns: MS, loss: 0, reorder: 0, duplicate: 0, corrupt: 0 };
-pub(crate) const BAD: Wire = Wire { delay_ns: 2 * MS, loss: 20, reorder: 50, duplicate: 20, corrupt: 20 };
+pub(crate) const CLEAN: Wire =
+    Wire { delay_ns: MS, loss: 0, reorder: 0, duplicate: 0, corrupt: 0, swallows_above: usize::MAX };
+pub(crate) const BAD: Wire =
+    Wire { delay_ns: 2 * MS, loss: 20, reorder: 50, duplicate: 20, corrupt: 20, swallows_above: usize::MAX };
 
 /// Which family a test speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +162,7 @@ impl Net {
 
     /// Puts a packet on the wire to `side`.
     fn send(&mut self, side: usize, packet: Vec<u8>) {
-        if self.chance(self.wire.loss) {
+        if packet.len() > self.wire.swallows_above || self.chance(self.wire.loss) {
             return;
         }
         let copies = if self.chance(self.wire.duplicate) { 2 } else { 1 };

@@ -261,7 +261,7 @@ impl Subject {
             }
             Act::Nodelay(on) => self.conn.set_nodelay(*on),
             Act::PathMtu(near, mss) => {
-                let _ = self.conn.on_path_mtu(self.at(*near), *mss);
+                let _ = self.conn.on_path_mtu(self.now, self.at(*near), *mss);
             }
             Act::Unreachable(near, hard) => {
                 let _ = self.conn.on_unreachable(self.at(*near), *hard);

@@ -216,9 +216,9 @@ fn a_smaller_path_sends_again_in_smaller_pieces_without_a_smaller_window() {
     let mut s = ten_out(reno());
     let cwnd = s.conn.cwnd();
     let first = s.conn.snd_nxt() - 10_000;
-    assert!(!s.conn.on_path_mtu(first + 20_000, 500), "about a segment that is not ours");
-    assert!(!s.conn.on_path_mtu(first, 1_000), "no smaller than it is");
-    assert!(s.conn.on_path_mtu(first, 500));
+    assert!(!s.conn.on_path_mtu(s.now, first + 20_000, 500), "about a segment that is not ours");
+    assert!(!s.conn.on_path_mtu(s.now, first, 1_000), "no smaller than it is");
+    assert!(s.conn.on_path_mtu(s.now, first, 500));
     let sent = s.poll_all();
     assert_eq!(sent.len(), 20);
     assert!(sent.iter().all(|t| t.len == 500 && t.again));
@@ -230,7 +230,7 @@ fn a_smaller_path_sends_again_in_smaller_pieces_without_a_smaller_window() {
 #[test]
 fn a_path_is_not_believed_to_be_absurdly_small() {
     let mut s = ten_out(reno());
-    assert!(s.conn.on_path_mtu(s.conn.snd_nxt() - 1, 0));
+    assert!(s.conn.on_path_mtu(s.now, s.conn.snd_nxt() - 1, 0));
     assert!(s.conn.mss() >= 36);
 }
 

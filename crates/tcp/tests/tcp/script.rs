@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bypath_tcp::{Config, Connection, Ecn, Events, Instant, Received, Segment, State, TxSegment};
+use bypath_tcp::{Config, Connection, Ecn, Events, Instant, MtuProbing, Received, Segment, State, TxSegment};
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::{SackBlock, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 
@@ -26,6 +26,7 @@ pub(crate) fn plain() -> Config {
         sack: false,
         window_scaling: false,
         receive_buffer: 20_000,
+        mtu_probing: MtuProbing::Off,
         ..Config::default()
     }
 }
@@ -44,12 +45,14 @@ pub(crate) struct Seg {
     len: u32,
     window: Option<u16>,
     ecn: Ecn,
+    urgent: u16,
     options: TcpOptions,
 }
 
 impl Seg {
     pub(crate) fn new(flags: TcpFlags, seq: i64, ack: i64) -> Self {
-        Self { seq, ack, flags, len: 0, window: None, ecn: Ecn::NotEct, options: TcpOptions::default() }
+        let options = TcpOptions::default();
+        Self { seq, ack, flags, len: 0, window: None, ecn: Ecn::NotEct, urgent: 0, options }
     }
     /// A bare acknowledgement of our bytes before `ack`, from a peer that has sent `seq` bytes.
     pub(crate) fn ack(seq: i64, ack: i64) -> Self {
@@ -82,8 +85,17 @@ impl Seg {
         self.ecn = ecn;
         self
     }
+    pub(crate) fn unset(&mut self, flags: TcpFlags) {
+        self.flags -= flags;
+    }
     pub(crate) fn window(mut self, window: u16) -> Self {
         self.window = Some(window);
+        self
+    }
+    /// URG, with the pointer as in the header.
+    pub(crate) fn urgent(mut self, pointer: u16) -> Self {
+        self.flags |= TcpFlags::URG;
+        self.urgent = pointer;
         self
     }
     pub(crate) fn sack(mut self, blocks: &[(i64, i64)]) -> Self {
@@ -124,6 +136,7 @@ pub(crate) struct Sent {
     pub(crate) flags: TcpFlags,
     /// As in the header.
     pub(crate) window: u16,
+    pub(crate) urgent: u16,
     pub(crate) again: bool,
     pub(crate) ecn: Ecn,
     pub(crate) options: TcpOptions,
@@ -244,6 +257,7 @@ impl Script {
             len: tx.len,
             flags: tx.flags,
             window: tx.window,
+            urgent: if tx.flags.contains(TcpFlags::URG) { self.conn.urgent_pointer(&tx) } else { 0 },
             again: tx.retransmission,
             ecn: tx.ecn,
             options: tx.options,
@@ -302,6 +316,7 @@ fn header(seg: &Seg, window: u16) -> TcpHeader {
         ack: if seg.flags.contains(TcpFlags::ACK) { at(OURS, seg.ack) } else { SeqNum(0) },
         flags: seg.flags,
         window: seg.window.unwrap_or(window),
+        urgent: seg.urgent,
         ..TcpHeader::default()
     }
 }

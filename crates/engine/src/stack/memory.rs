@@ -1,0 +1,96 @@
+//! What all connections of a stack together may keep: receive buffers that have grown, and data ahead of its turn.
+//! Each connection has bounds of its own as well; these are for many of them at once.
+
+use bypath_tcp::Connection;
+
+use super::Stack;
+use crate::flow::{App, Flow, SocketEnd};
+
+/// Bounds of a stack, bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemoryLimits {
+    /// Receive buffers, over what each has when its connection opens.
+    pub(crate) receive: u64,
+    /// Data received ahead of its turn.
+    pub(crate) reassembly: u64,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self { receive: 256 << 20, reassembly: 64 << 20 }
+    }
+}
+
+/// What a flow holds of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    receive: u64,
+    pub(super) reassembly: u32,
+}
+
+/// What all flows hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) limits: MemoryLimits,
+    pub(crate) receive: u64,
+    pub(crate) reassembly: u64,
+}
+
+impl Memory {
+    /// A segment ahead of its turn: how much the connection may keep follows from what all others do.
+    fn allow_reassembly(&self, flow: &mut Flow) {
+        let others = self.reassembly - u64::from(flow.held.reassembly);
+        let left = self.limits.reassembly.saturating_sub(others);
+        flow.conn.set_reassembly_quota(u32::try_from(left).unwrap_or(u32::MAX));
+    }
+
+    /// Takes note of what `flow` keeps ahead of its turn.
+    pub(super) fn count_reassembly(&mut self, flow: &mut Flow) {
+        let before = std::mem::replace(&mut flow.held.reassembly, flow.conn.reassembly_bytes());
+        self.reassembly = self.reassembly + u64::from(flow.held.reassembly) - u64::from(before);
+    }
+
+    /// The flow is gone.
+    pub(super) fn forget(&mut self, held: Held) {
+        self.receive -= held.receive;
+        self.reassembly -= u64::from(held.reassembly);
+    }
+
+    /// Makes the ring of a socket as large as its connection wants it, if there is memory and nothing is stored
+    /// ahead; then tells the connection how much room there is.
+    pub(super) fn open_window(
+        &mut self,
+        conn: &mut Connection,
+        end: &mut SocketEnd,
+        held: &mut Held,
+        unread: usize,
+    ) {
+        let wanted = conn.receive_buffer() as usize;
+        let present = end.incoming.capacity();
+        if wanted > present && !conn.has_holes() {
+            let grown = wanted.next_power_of_two();
+            let more = (grown - present) as u64;
+            if self.receive + more <= self.limits.receive && end.incoming.grow(grown) {
+                self.receive += more;
+                held.receive += more;
+            }
+        }
+        let buffer = wanted.min(end.incoming.capacity());
+        conn.set_receive_space(u32::try_from(buffer.saturating_sub(unread)).unwrap_or(u32::MAX));
+    }
+}
+
+impl Stack {
+    /// Out-of-order data needs a place to be kept before the connection promises to keep it.
+    pub(super) fn prepare_reassembly(&mut self, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        if let App::Service(end) = &mut flow.app
+            && end.reassembly.is_none()
+        {
+            end.reassembly = self.spare_rings.pop();
+            let room = end.reassembly.as_ref().map_or(0, |(p, _)| p.capacity());
+            flow.conn.set_reassembly_limit(u32::try_from(room).unwrap_or(u32::MAX));
+        }
+        self.memory.allow_reassembly(flow);
+    }
+}
