@@ -201,6 +201,10 @@ impl Connection {
             return;
         }
         let whole = self.whole();
+        if whole <= BASE_MSS && self.cold.path_mtu.mss == self.cold.path_mtu.limit {
+            // Small from the start: hardly a path swallows that, and what does not answer is gone.
+            return;
+        }
         let less = if whole > BASE_MSS { BASE_MSS } else { whole / 2 }.max(self.least_mss());
         let outstanding = self.hot.snd_nxt.offset_from(self.hot.snd_una);
         if less < whole && outstanding > i32::from(less) {

@@ -8,7 +8,7 @@ use bypath_tcp::{Config, MtuProbing};
 use crate::script::{Script, Seg, Sent, ms, with_sack};
 
 fn config() -> Config {
-    Config { mss: 1_400, receive_buffer: 60_000, mtu_probing: MtuProbing::OnBlackHole, ..with_sack() }
+    Config { mss: 1_400, receive_buffer: 60_000, ..with_sack() }
 }
 
 fn wide() -> Script {
@@ -121,6 +121,14 @@ fn timeouts_of_small_segments_say_nothing_of_the_path_s_size() {
     s.write(500);
     s.pass(Duration::from_secs(60));
     assert_eq!((s.conn.stats().mtu_black_holes, s.conn.mss()), (0, 1_400));
+}
+
+#[test]
+fn a_peer_that_takes_no_large_segments_is_not_given_smaller_ones_for_being_silent() {
+    let mut s = Script::open_to(config(), Seg::syn_ack().mss(1_000));
+    s.write(5_000);
+    s.pass(Duration::from_secs(60));
+    assert_eq!((s.conn.stats().mtu_black_holes, s.conn.mss()), (0, 1_000));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bypath_tcp::{Config, Connection, Ecn, Events, Instant, MtuProbing, Received, Segment, State, TxSegment};
+use bypath_tcp::{Config, Connection, Ecn, Events, Instant, Received, Segment, State, TxSegment};
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::{SackBlock, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 
@@ -26,7 +26,6 @@ pub(crate) fn plain() -> Config {
         sack: false,
         window_scaling: false,
         receive_buffer: 20_000,
-        mtu_probing: MtuProbing::Off,
         ..Config::default()
     }
 }
