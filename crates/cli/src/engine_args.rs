@@ -47,8 +47,9 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) poll: PollChoice,
 
-    /// The congestion control of TCP.
-    #[arg(long, value_enum, default_value_t)]
+    /// The congestion control of TCP: cubic, newreno, bbr, dctcp, or none for a window that nothing changes, of
+    /// 1 MiB or as many bytes as are named.
+    #[arg(long, value_name = "NAME[:BYTES]", default_value = "cubic")]
     pub(crate) cc: CongestionChoice,
 }
 
@@ -71,10 +72,10 @@ impl EngineArgs {
                 PollChoice::Busy => Poll::Busy,
                 PollChoice::Adaptive => Poll::Adaptive,
             })
-            .congestion_control(match self.cc {
-                CongestionChoice::Cubic => CongestionControl::Cubic,
-                CongestionChoice::Newreno => CongestionControl::NewReno,
-            });
+            .congestion_control(self.cc.algorithm);
+        if let Some(bytes) = self.cc.fixed_window {
+            builder = builder.fixed_window(bytes);
+        }
         for own in &self.ip {
             builder = builder.own_address(own.addr, own.len);
         }
@@ -126,13 +127,41 @@ pub(crate) enum PollChoice {
 }
 
 /// `--cc`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CongestionChoice {
-    /// CUBIC, RFC 9438.
-    #[default]
-    Cubic,
-    /// NewReno, RFC 5681 and 6582.
-    Newreno,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CongestionChoice {
+    pub(crate) algorithm: CongestionControl,
+    /// Of `none:BYTES`.
+    pub(crate) fixed_window: Option<u32>,
+}
+
+impl FromStr for CongestionChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, bytes) = match text.split_once(':') {
+            Some((name, bytes)) => (name, Some(bytes)),
+            None => (text, None),
+        };
+        let algorithm = match name {
+            "cubic" => CongestionControl::Cubic,
+            "newreno" => CongestionControl::NewReno,
+            "bbr" => CongestionControl::Bbr,
+            "dctcp" => CongestionControl::Dctcp,
+            "none" => CongestionControl::None,
+            _ => return Err(String::from("it is one of cubic, newreno, bbr, dctcp, none")),
+        };
+        let fixed_window = match bytes {
+            None => None,
+            Some(_) if algorithm != CongestionControl::None => {
+                return Err(format!("only none has a window to name: write {name}"));
+            }
+            Some(bytes) => match bytes.parse() {
+                Ok(bytes) if (1_000..=1 << 30).contains(&bytes) => Some(bytes),
+                _ => return Err(String::from("the window is a number of bytes from 1000 to 1073741824")),
+            },
+        };
+        Ok(Self { algorithm, fixed_window })
+    }
 }
 
 /// An address with the length of its network's prefix.
@@ -199,6 +228,18 @@ mod tests {
         assert_eq!(list("0-2,5"), Ok(vec![0, 1, 2, 5]));
         for bad in ["", "a", "3-1", "1-", "-1", "5000", "1,,2"] {
             assert!(list(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn reads_congestion_controls() {
+        let choice = |text: &str| text.parse::<CongestionChoice>().map(|c| (c.algorithm, c.fixed_window));
+        assert_eq!(choice("cubic"), Ok((CongestionControl::Cubic, None)));
+        assert_eq!(choice("bbr"), Ok((CongestionControl::Bbr, None)));
+        assert_eq!(choice("none"), Ok((CongestionControl::None, None)));
+        assert_eq!(choice("none:65536"), Ok((CongestionControl::None, Some(65_536))));
+        for bad in ["", "reno", "none:", "none:10", "none:1e6", "none:9999999999", "cubic:1000"] {
+            assert!(choice(bad).is_err(), "{bad}");
         }
     }
 

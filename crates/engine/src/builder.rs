@@ -156,6 +156,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Bytes of the window of [`CongestionControl::None`]. Results that were made with it must say so.
+    #[must_use]
+    pub fn fixed_window(mut self, bytes: u32) -> Self {
+        self.tcp.fixed_window = bytes;
+        self
+    }
+
     /// All settings of TCP. The segment size still follows from the interface.
     #[must_use]
     pub fn tcp(mut self, config: Config) -> Self {

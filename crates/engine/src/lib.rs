@@ -52,8 +52,8 @@ mod worker_tests;
 
 pub use builder::EngineBuilder;
 pub use bypath_tcp::{
-    CloseReason, Config as TcpConfig, CongestionControl, ConnectionInfo, CookieMode, Ecn, Instant,
-    MetricsCache, RecoveryState, State as TcpState,
+    CloseReason, Config as TcpConfig, CongestionControl, ConnectionInfo, CookieMode, Ecn, EcnFeedback,
+    EcnMode, Instant, MetricsCache, Pacing, RecoveryState, State as TcpState,
 };
 pub use bypath_xdp::{AttachMode, BindMode};
 pub use engine::{Engine, EngineInfo, EngineStats};

@@ -244,6 +244,11 @@ impl Connection {
         }
     }
 
+    /// The window was reduced because of marks, and data sent before that is still under way.
+    pub(crate) fn is_reduced_by_marks(&self) -> bool {
+        self.cold.ecn.reduced_until.is_some_and(|until| self.hot.snd_una.before(until))
+    }
+
     /// The receiver's side: what came with an acceptable segment, to be echoed.
     pub(crate) fn note_marks(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) {
         let marked = segment.ecn == Ecn::Ce;

@@ -1,7 +1,9 @@
 //! What a connection tells of itself, in the manner of Linux's `TCP_INFO`: for diagnosis and for tests that ask.
 //! Nothing here is kept for the asking; it is gathered from what the connection remembers anyway.
 
+use crate::config::CongestionControl;
 use crate::connection::{Bits, Connection};
+use crate::ecn::EcnFeedback;
 use crate::scoreboard::Span;
 use crate::state::State;
 use crate::stats::ConnectionStats;
@@ -57,6 +59,12 @@ pub struct ConnectionInfo {
     pub mss: u32,
     /// What we announced as the largest segment, bytes.
     pub advertised_mss: u32,
+    /// Congestion control; what was measured without any ([`CongestionControl::None`]) must say so.
+    pub congestion: CongestionControl,
+    /// What was agreed on about ECN.
+    pub ecn: EcnFeedback,
+    /// Bytes a second at which data leaves; 0: it is not paced.
+    pub pacing_rate: u64,
     /// Congestion window, bytes.
     pub cwnd: u32,
     /// Slow-start threshold, bytes; `u32::MAX`: none yet.
@@ -103,6 +111,9 @@ impl Connection {
             min_rtt_ns: cold.rtt.min_ns().unwrap_or(0),
             mss: hot.window.mss,
             advertised_mss: u32::from(cold.config.mss),
+            congestion: self.congestion_control(),
+            ecn: self.ecn(),
+            pacing_rate: self.pacing_rate().unwrap_or(0),
             cwnd: hot.window.cwnd,
             ssthresh: hot.window.ssthresh,
             snd_wnd: hot.snd_wnd,
@@ -123,6 +134,8 @@ impl Connection {
             RecoveryState::Loss
         } else if bits.has(Bits::RECOVERY) {
             RecoveryState::Recovery
+        } else if self.is_reduced_by_marks() {
+            RecoveryState::Reduced
         } else if self.hot.dup_acks > 0 || self.cold.scoreboard.sacked_bytes() > 0 {
             RecoveryState::Disorder
         } else {

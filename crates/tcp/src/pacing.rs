@@ -24,6 +24,8 @@ pub(crate) struct Pacer {
     next: Instant,
     /// Bytes that the present batch still has.
     left: u32,
+    /// Data was held back, and has not been let go since.
+    held: bool,
     /// When the caller is to ask again; none while nothing is held.
     pub(crate) wake_at: Option<Instant>,
 }
@@ -46,11 +48,13 @@ impl Pacer {
         }
         if !self.next.is_due(now) {
             self.wake_at = Some(self.next);
+            self.held = true;
             return false;
         }
         self.left = self.batch(mss);
-        // A caller that is late by less than a batch makes up for it; a pause is no credit.
-        let credit = self.nanos(self.left);
+        // A caller that was told when to come, and is late by less than a batch, makes up for it. A pause, of the
+        // application or for want of a window, is no credit.
+        let credit = if core::mem::take(&mut self.held) { self.nanos(self.left) } else { 0 };
         self.next = self.next.max(Instant::from_nanos(now.as_nanos().saturating_sub(credit)));
         true
     }

@@ -14,6 +14,7 @@ mod links;
 mod listening;
 mod net;
 mod opening;
+mod pacing;
 mod raw;
 mod segments;
 mod services;
