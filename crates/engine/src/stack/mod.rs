@@ -41,8 +41,8 @@ use crate::socket::udp::UdpShared;
 use crate::template::Medium;
 use crate::timer_wheel::TimerWheel;
 
-/// Timer wheel granularity: 32.8 µs.
-const TICK_NS: u64 = 1 << 15;
+/// Timer wheel granularity: 8.2 µs, a small part of the time that a batch of a paced connection stands for.
+const TICK_NS: u64 = 1 << 13;
 /// Answers to packets that belong to no flow, resets and ICMP errors together, in a second.
 const ANSWERS_PER_SECOND: u32 = 1_000;
 /// Segment size of a peer over IPv6 that does not announce one.

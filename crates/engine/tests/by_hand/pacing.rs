@@ -66,7 +66,9 @@ impl Wire {
         let next = deadlines.chain(arrival).min().unwrap_or(self.now_ns);
         self.now_ns = self.now_ns.max(next);
         let now = Instant::from_nanos(self.now_ns);
-        while let Some((_, to, packet)) = self.under_way.pop_front_if(|(at, ..)| *at <= self.now_ns) {
+        while self.under_way.front().is_some_and(|(at, ..)| *at <= self.now_ns)
+            && let Some((_, to, packet)) = self.under_way.pop_front()
+        {
             self.stacks[to].receive(now, &packet);
         }
         for from in [0, 1] {
