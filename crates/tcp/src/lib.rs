@@ -6,11 +6,13 @@
 //! wherever the application keeps them, by stream offset, and received bytes are placed by the caller as
 //! the connection directs. So the same code runs under a worker, a simulator, a fuzzer and a benchmark.
 //!
-//! The rooms: [`input`](crate) takes segments (RFC 9293 section 3.10.7), `receive` places their payload, `output` builds them, `timers`
-//! fires what is due; `scoreboard` remembers what was sent and what of it the peer holds, `recovery`
-//! decides what is lost, `congestion` how much may be in flight, `delivery_rate` measures how fast it arrives, `pacing`
-//! spreads it, `rtt` how long to wait; `assembler` keeps
-//! the ranges received out of order; `isn` chooses initial sequence numbers.
+//! The rooms: [`input`](crate) takes segments (RFC 9293 section 3.10.7), `receive` places their payload,
+//! `output` builds them, `timers` fires what is due; `scoreboard` remembers what was sent and what of it the
+//! peer holds, `rack` and `dup_acks` find what is lost, `recovery` says what follows from it, `tail_loss`
+//! probes where nothing is heard, `prr` meters what is sent meanwhile, `undo` and `f_rto` take back what was
+//! a mistake, `sack_report` tells the peer; `congestion` how much may be in flight, `delivery_rate` measures
+//! how fast it arrives, `pacing` spreads it, `rtt` how long to wait; `assembler` keeps the ranges received
+//! out of order; `isn` chooses initial sequence numbers.
 
 mod acks;
 mod assembler;
