@@ -7,6 +7,7 @@ mod sim;
 mod acks;
 mod adversary;
 mod autotune;
+mod bad_input;
 mod challenges;
 mod close;
 mod closes;

@@ -84,6 +84,11 @@ impl Seg {
         self.ecn = ecn;
         self
     }
+    /// A pointer, whether or not URG says that it counts.
+    pub(crate) fn urgent_if(mut self, pointer: u16) -> Self {
+        self.urgent = pointer;
+        self
+    }
     pub(crate) fn unset(&mut self, flags: TcpFlags) {
         self.flags -= flags;
     }
