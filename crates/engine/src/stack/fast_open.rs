@@ -95,6 +95,10 @@ impl Stack {
         if cookie.is_empty() {
             return FastOpened::Grant;
         }
+        if cookie.len() < 4 || !cookie.len().is_multiple_of(2) {
+            // RFC 7413 section 4.1.1: no cookie has such a length, and the option is as if it were not there.
+            return FastOpened::No;
+        }
         if !self.fast_open_keys.is_valid(now, key.remote().ip(), cookie) {
             self.counters.tally(Tally::FastOpenBadCookie);
             return FastOpened::Grant;

@@ -263,3 +263,42 @@ fn the_syn_ack_of_a_fast_open_is_sent_again_and_then_it_is_given_up_and_makes_ro
     assert_eq!(lone.stack.connections(), 0);
     assert_eq!(lone.answer(&Tcp { seq: 80, ..syn }).ack, 85, "there is room for another");
 }
+
+#[test]
+fn an_option_of_impossible_length_or_outside_a_syn_is_as_if_it_were_not_there() {
+    for len in [1, 2, 3, 5, 7, 15] {
+        let (mut lone, listener) = Lone::listening(&options(B), 8);
+        lone.stack.set_fast_open(listener, 4);
+        let with = |len| TcpOptions {
+            mss: Some(1_460),
+            fast_open: Some(std::iter::repeat_n(7, len).collect()),
+            ..TcpOptions::default()
+        };
+        let syn = Tcp::new(peer(9), SYN, 0, 0).options(with(len)).payload(b"data");
+        let answer = lone.answer(&syn);
+        assert_eq!((answer.flags, answer.ack, answer.options.fast_open), (SYN_ACK, 1, None), "{len}");
+        assert_eq!(lone.counted("fast_open_bad_cookie"), 0);
+        let ack = Tcp::new(peer(9), ACK, 1, answer.seq + 1).options(TcpOptions { mss: None, ..with(8) });
+        assert_eq!(lone.give(&ack), []);
+        assert!(lone.stack.accept(listener).is_some(), "{len}");
+    }
+}
+
+#[test]
+fn a_cookie_is_good_for_the_address_that_it_was_given_to_only() {
+    let (mut lone, listener) = Lone::listening(&options(B), 8);
+    lone.stack.set_fast_open(listener, 4);
+    let with = |cookie| TcpOptions { mss: Some(1_460), fast_open: Some(cookie), ..TcpOptions::default() };
+    let granted = lone.answer(&Tcp::new(peer(9), SYN, 0, 0).options(with(Default::default())));
+    let cookie = granted.options.fast_open.unwrap();
+    let ack_of = |lone: &mut Lone, who: u8, cookie| {
+        let syn = Tcp { peer: (peer(who).0, 2_000), ..Tcp::new(peer(who), SYN, 50, 0) };
+        lone.answer(&syn.options(with(cookie)).payload(b"data")).ack
+    };
+    let guess = std::iter::repeat_n(7, 8).collect();
+    assert_eq!(ack_of(&mut lone, 9, guess), 51, "made up");
+    assert_eq!(ack_of(&mut lone, 10, cookie.clone()), 51, "another's");
+    let syn = Tcp { peer: (peer(9).0, 2_001), ..Tcp::new(peer(9), SYN, 50, 0) };
+    assert_eq!(lone.answer(&syn.options(with(cookie)).payload(b"data")).ack, 55);
+    assert_eq!((lone.counted("fast_open_bad_cookie"), lone.counted("fast_open_taken")), (2, 1));
+}
