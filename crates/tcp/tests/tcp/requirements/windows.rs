@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bypath_tcp::{CloseReason, Config, State};
+use bypath_tcp::{CloseReason, Config, Events, State};
 
 use crate::script::{Script, Seg, ms, plain, ranges};
 
@@ -21,6 +21,14 @@ fn a_reset_counts_while_our_window_is_shut() {
     let mut s = full();
     s.deliver(Seg::rst(20_000));
     assert_eq!(s.conn.close_reason(), Some(CloseReason::Reset));
+}
+
+#[test]
+fn an_urgent_mark_counts_while_our_window_is_shut() {
+    let mut s = full();
+    let out = s.deliver(Seg::ack(20_000, 0).urgent(50));
+    assert!(out.events.contains(Events::URGENT));
+    assert!(s.conn.urgent_mark().is_some());
 }
 
 #[test]
