@@ -48,6 +48,8 @@ impl Connection {
         }
         if known.path_mss != 0 {
             self.cold.path_mtu.mss = self.cold.path_mtu.mss.min(known.path_mss);
+            // A passive connection knows its peer's already, and the size of its segments follows from both.
+            self.refresh_mss();
         }
         self.cold.expected = known;
     }
