@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use bypath::by_hand::StackOptions;
-use bypath::{CongestionControl, CookieMode};
+use bypath::{CongestionControl, CookieMode, EcnMode};
 
 use crate::failure::Trouble;
 use crate::runner::Options;
@@ -201,6 +201,15 @@ impl Settings {
                     _ => return Err(wrong()),
                 };
             }
+            "tcp_ecn" => {
+                tcp.ecn = match number()? {
+                    0 => EcnMode::Off,
+                    1 => EcnMode::Request,
+                    2 => EcnMode::Accept,
+                    3 => EcnMode::Accurate,
+                    _ => return Err(wrong()),
+                };
+            }
             "ip_default_ttl" => tcp.hop_limit = value.parse().map_err(|_| wrong())?,
             "tcp_rmem" => tcp.receive_buffer = power_of_two_within(last()?),
             "tcp_wmem" => self.stack.send_buffer = last()?.try_into().map_err(|_| wrong())?,
@@ -318,6 +327,8 @@ fn assignments(text: &str) -> Vec<(&str, &str)> {
 fn congestion(name: &str) -> Option<CongestionControl> {
     Some(match name {
         "cubic" => CongestionControl::Cubic,
+        "bbr" => CongestionControl::Bbr,
+        "dctcp" => CongestionControl::Dctcp,
         "reno" | "newreno" => CongestionControl::NewReno,
         _ => return None,
     })

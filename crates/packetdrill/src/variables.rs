@@ -1,7 +1,7 @@
 //! The names that assertions may use: the fields of Linux's `TCP_INFO`, in its units, and some of ours.
 
 use bypath::by_hand::Stack;
-use bypath::{ConnectionInfo, TcpState};
+use bypath::{ConnectionInfo, EcnFeedback, TcpState};
 
 /// Why a name has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,10 @@ pub(crate) fn tcp_info(name: &str, half_open: bool, info: Option<&ConnectionInfo
         "retransmits" | "backoff" => f64::from(info.backoff),
         "probes" => f64::from(info.probes),
         "options" => f64::from(
-            u8::from(info.timestamps) | u8::from(info.sack) << 1 | u8::from(info.window_scaling) << 2,
+            u8::from(info.timestamps)
+                | u8::from(info.sack) << 1
+                | u8::from(info.window_scaling) << 2
+                | u8::from(info.ecn != EcnFeedback::None) << 3,
         ),
         "snd_wscale" => f64::from(info.snd_scale),
         "rcv_wscale" => f64::from(info.rcv_scale),
@@ -132,11 +135,9 @@ pub(crate) fn own(name: &str, stack: Option<&Stack>, info: Option<&ConnectionInf
                 (_, Some(count)) => (count, stack.map(Stack::counts)),
                 _ => return Err(Unknown::NoSuchName),
             };
-            match counters.unwrap_or_default().into_iter().find(|(name, _)| *name == cause) {
-                Some((_, count)) => count as f64,
-                None if stack.is_none() => 0.0,
-                None => return Err(Unknown::NoSuchName),
-            }
+            // Only causes that were seen are listed.
+            let found = counters.unwrap_or_default().into_iter().find(|(name, _)| *name == cause);
+            found.map_or(0.0, |(_, count)| count as f64)
         }
     })
 }

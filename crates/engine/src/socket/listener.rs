@@ -8,7 +8,7 @@ use crossbeam::queue::ArrayQueue;
 use crossbeam::sync::Parker;
 
 use super::end::TcpEnd;
-use super::shared::Waiting;
+use super::shared::{Waiting, wish};
 
 /// A connection that waits to be accepted.
 #[derive(Debug)]
@@ -113,5 +113,15 @@ impl ListenerShared {
         let found = self.queue.pop()?;
         self.cancel();
         Some(found)
+    }
+}
+
+impl Drop for ListenerShared {
+    /// Connections that nobody will accept any more are reset, as Linux does: their peers would take an end of the
+    /// stream for an answer.
+    fn drop(&mut self) {
+        while let Some(waiting) = self.queue.pop() {
+            waiting.end.shared.wish(wish::ABORT);
+        }
     }
 }
