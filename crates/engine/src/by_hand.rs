@@ -53,8 +53,7 @@ pub struct StackOptions {
     pub send_buffer: usize,
     /// Connections in all states.
     pub max_connections: usize,
-    /// Decides sequence numbers and hashes: the same seed, the same behaviour. Source ports are named by the
-    /// caller, or random.
+    /// Decides sequence numbers, hashes and source ports: the same seed, the same behaviour.
     pub seed: u64,
     /// Connections of a service that may have data out of order at once; the others ask for it again.
     pub reassembly_rings: usize,
@@ -157,7 +156,8 @@ impl Stack {
             Link::Ip => (Medium::Ip, MacAddr::UNSPECIFIED),
         };
         let port = Arc::new(WorkerPort {
-            touched: ArrayQueue::new(options.max_connections.max(1)),
+            // Twice: sockets of connections in TIME-WAIT may still say something.
+            touched: ArrayQueue::new(options.max_connections.max(1) * 2),
             datagrams: AtomicBool::new(false),
             waker: Box::new(NoSleep),
         });
@@ -186,7 +186,7 @@ impl Stack {
             listeners: HashMap::new(),
             udp: HashMap::new(),
             leases: HashMap::new(),
-            ports: PortAllocator::new(Ownership::Own, 0)?,
+            ports: PortAllocator::with_secret(Ownership::Own, 0, [seed(5), seed(6)])?,
             next: 0,
             now: Instant::ZERO,
         })
@@ -306,7 +306,12 @@ impl Stack {
         bytes: Option<&[u8]>,
     ) -> Result<(TcpSocket, usize)> {
         let lease = if wanted.port() == 0 {
-            self.ports.for_connection(Transport::Tcp, wanted.ip(), remote, |_| true)?
+            let (inner, now) = (&self.inner, self.now);
+            let free = |port| inner.may_connect(now, SocketAddr::new(wanted.ip(), port), remote);
+            self.ports.for_connection(Transport::Tcp, wanted.ip(), remote, free)?
+        } else if self.inner.may_follow(self.now, wanted, remote) {
+            // The port is held for the connection in TIME-WAIT: another share of it for the one that follows.
+            self.ports.share(Transport::Tcp, wanted)?
         } else {
             self.ports.exactly(Transport::Tcp, wanted)?
         };

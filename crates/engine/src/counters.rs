@@ -75,9 +75,15 @@ pub(crate) enum Tally {
     FastOpenBadCookie,
     /// Fast Open: SYNs that came while enough others waited.
     FastOpenLimit,
+    /// Connections in TIME-WAIT whose place a SYN has taken.
+    TimeWaitReopened,
+    /// Connections in TIME-WAIT that one of ours has followed on.
+    TimeWaitReused,
+    /// Connections that ended without TIME-WAIT, for want of room.
+    TimeWaitOverflow,
 }
 
-const TALLIES: [(Tally, &str); 9] = [
+const TALLIES: [(Tally, &str); 12] = [
     (Tally::SynAckRetrans, "syn_ack_retrans"),
     (Tally::HalfOpenExpired, "half_open_expired"),
     (Tally::CookiesSent, "syn_cookies_sent"),
@@ -87,6 +93,9 @@ const TALLIES: [(Tally, &str); 9] = [
     (Tally::FastOpenTaken, "fast_open_taken"),
     (Tally::FastOpenBadCookie, "fast_open_bad_cookie"),
     (Tally::FastOpenLimit, "fast_open_limit"),
+    (Tally::TimeWaitReopened, "time_wait_reopened"),
+    (Tally::TimeWaitReused, "time_wait_reused"),
+    (Tally::TimeWaitOverflow, "time_wait_overflow"),
 ];
 
 const CAUSES: [(Cause, &str); 22] = [

@@ -6,7 +6,8 @@
 //! kernel's ephemeral range are preferred, because those inside go to every program on the machine.
 //!
 //! The search for a source port starts at a place that an outsider cannot guess and that differs for every
-//! destination (RFC 6056 §3.3.4, "double-hash"), so that ports are neither predictable nor reused soon.
+//! destination (RFC 6056 §3.3.4, "double-hash") and goes on from there in steps of random length (§3.3.5), so that ports are
+//! neither predictable nor reused soon.
 //!
 //! The control plane calls this; it takes a lock and makes system calls. The sockets belong to the network
 //! namespace of the calling thread.
@@ -28,6 +29,9 @@ const FIRST_USER_PORT: u16 = 1024;
 const FEW_PORTS: usize = 4096;
 /// Number of counters of RFC 6056 §3.3.4.
 const COUNTERS: usize = 256;
+/// The longest random step between two ports towards the same counter (RFC 6056 section 3.3.5: a balance between
+/// ports that are hard to guess and ports that are not used again soon).
+const MAX_STEP: u32 = 500;
 
 /// The two transports that have ports here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,6 +141,8 @@ struct Taken {
 struct State {
     taken: HashMap<Key, Taken>,
     counters: Box<[u32; COUNTERS]>,
+    /// Random numbers drawn.
+    drawn: u64,
 }
 
 /// Hands out the ports of an engine.
@@ -159,6 +165,14 @@ impl PortAllocator {
     /// For addresses of the interface with index `scope_id`. On shared addresses the kernel's ranges are read
     /// from the namespace of the calling thread.
     pub(crate) fn new(ownership: Ownership, scope_id: u32) -> io::Result<Self> {
+        let mut seed = [0u8; 16];
+        getrandom::fill(&mut seed).map_err(io::Error::from)?;
+        let seed = u128::from_ne_bytes(seed);
+        Self::with_secret(ownership, scope_id, [seed as u64, (seed >> 64) as u64])
+    }
+
+    /// The same with a secret that is given, for simulations that have to repeat.
+    pub(crate) fn with_secret(ownership: Ownership, scope_id: u32, secret: [u64; 2]) -> io::Result<Self> {
         let candidates = match ownership {
             Ownership::Own => (FIRST_USER_PORT..=u16::MAX).collect(),
             Ownership::Shared => {
@@ -167,18 +181,9 @@ impl PortAllocator {
                 shared_candidates(parse_range(&ephemeral), &parse_list(&reserved))
             }
         };
-        let mut seed = [0u8; 16];
-        getrandom::fill(&mut seed).map_err(io::Error::from)?;
-        let seed = u128::from_ne_bytes(seed);
-        let state = State { taken: HashMap::new(), counters: Box::new([0; COUNTERS]) };
+        let state = State { taken: HashMap::new(), counters: Box::new([0; COUNTERS]), drawn: 0 };
         Ok(PortAllocator {
-            inner: Arc::new(Inner {
-                ownership,
-                candidates,
-                secret: [seed as u64, (seed >> 64) as u64],
-                scope_id,
-                state: Mutex::new(state),
-            }),
+            inner: Arc::new(Inner { ownership, candidates, secret, scope_id, state: Mutex::new(state) }),
         })
     }
 
@@ -216,6 +221,17 @@ impl PortAllocator {
         }
     }
 
+    /// One more share of a port for a connection, whatever else it is used for: one that follows on another in
+    /// TIME-WAIT, between the same ends.
+    pub(crate) fn share(&self, transport: Transport, addr: SocketAddr) -> Result<PortLease, PortError> {
+        let mut state = self.inner.lock();
+        match state.taken.get_mut(&(transport, addr.ip(), addr.port())) {
+            Some(taken) => taken.leases += 1,
+            None => return Err(PortError::InUseHere { transport, addr }),
+        }
+        Ok(self.lease(transport, addr.ip(), addr.port(), false))
+    }
+
     /// Ports taken now.
     #[cfg(test)]
     pub(crate) fn in_use(&self) -> usize {
@@ -236,8 +252,11 @@ impl PortAllocator {
         let hash = inner.hash(transport, local, remote);
         let counter = (hash >> 56) as usize % COUNTERS;
         let offset = hash as u32;
+        // RFC 6056 section 3.3.5: the first step is of a random length, so that who has seen one port cannot tell the
+        // next, nor how many connections were opened meanwhile; from there on one by one, so that each is tried.
+        let mut step = 1 + inner.draw(&mut state) % MAX_STEP;
         for _ in 0..count {
-            state.counters[counter] = state.counters[counter].wrapping_add(1);
+            state.counters[counter] = state.counters[counter].wrapping_add(std::mem::replace(&mut step, 1));
             let at = offset.wrapping_add(state.counters[counter]) as usize % count;
             let port = inner.candidates[at];
             if !is_free(port) {
@@ -265,6 +284,14 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is consistent between any two statements that could panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A random number that nobody without the secret can tell.
+    fn draw(&self, state: &mut State) -> u32 {
+        state.drawn += 1;
+        let mut hasher = SipHasher13::new_with_keys(self.secret[1], self.secret[0]);
+        hasher.write_u64(state.drawn);
+        hasher.finish() as u32
     }
 
     /// Where to start looking, and with which counter.

@@ -191,6 +191,12 @@ pub struct Config {
     /// When the accept queue is full: reset the peer that completes its handshake, instead of letting it try
     /// again (Linux: `tcp_abort_on_overflow`, off).
     pub abort_on_overflow: bool,
+    /// Connections in TIME-WAIT of a stack; no more than it may have connections. Beyond that they end at once, as
+    /// on Linux.
+    pub max_time_wait: u32,
+    /// Let a new connection of ours follow on one in TIME-WAIT, where timestamps keep the two apart (RFC 6191). It
+    /// is done when the port is named, or none else is left.
+    pub time_wait_reuse: bool,
     /// Use Fast Open for those who give data with the connection (RFC 7413); servers are asked for it one by one.
     pub fast_open: bool,
     /// What becomes of metrics of earlier connections.
@@ -257,6 +263,8 @@ impl Default for Config {
             max_half_open: 4_096,
             syn_cookies: CookieMode::Auto,
             abort_on_overflow: false,
+            max_time_wait: 16_384,
+            time_wait_reuse: true,
             fast_open: true,
             metrics: MetricsCache::Careful,
             metrics_hosts: 1_024,

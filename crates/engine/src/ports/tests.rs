@@ -97,6 +97,26 @@ fn source_ports_start_where_an_outsider_cannot_guess() {
 }
 
 #[test]
+fn steps_between_ports_are_of_random_length_and_seldom_the_same() {
+    let steps = |secret| {
+        let allocator = PortAllocator::with_secret(Ownership::Own, 0, secret).unwrap();
+        let next = || allocator.for_connection(Transport::Tcp, LOCAL, remote(1), |_| true).unwrap().port();
+        let ports: Vec<u16> = (0..200).map(|_| next()).collect();
+        let count = u32::from(u16::MAX - FIRST_USER_PORT) + 1;
+        let step = |w: &[u16]| (u32::from(w[1]) + count - u32::from(w[0])) % count;
+        (ports.windows(2).map(step).collect::<Vec<u32>>(), ports)
+    };
+    let (first, ports) = steps([1, 2]);
+    assert!(first.iter().all(|step| (1..=MAX_STEP).contains(step)));
+    assert!(first.iter().collect::<HashSet<_>>().len() > 120);
+    assert!(ports.iter().collect::<HashSet<_>>().len() > 190, "hardly a port is used again soon");
+    let (other, _) = steps([1, 3]);
+    let alike = first.iter().zip(&other).filter(|(a, b)| a == b).count();
+    assert!(alike < 10, "one sequence tells nothing of another: {alike}");
+    assert_eq!(steps([1, 2]).1, ports, "and the secret decides all of it");
+}
+
+#[test]
 fn netns_a_leased_port_is_closed_to_the_kernel_until_it_is_dropped() {
     in_fresh_netns(|| {
         let ports = shared();

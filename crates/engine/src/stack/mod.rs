@@ -15,6 +15,7 @@ pub(crate) mod memory;
 mod open;
 mod sockets;
 mod tcp;
+mod time_wait;
 mod transmit;
 mod udp;
 
@@ -100,6 +101,8 @@ pub(crate) struct Stack {
     udp: HashMap<SocketAddr, Arc<UdpShared>>,
     /// Flows whose first packet, and datagrams that, wait for a link address.
     half_open: Compact<half_open::HalfOpen>,
+    /// In TIME-WAIT.
+    resting: Compact<time_wait::Resting>,
     cookies: SynCookies,
     fast_open_keys: FastOpenKeys,
     destinations: Destinations,
@@ -136,6 +139,11 @@ impl Stack {
             udp: HashMap::new(),
             half_open: Compact::new(
                 config.max_flows.min(config.tcp.max_half_open as usize),
+                TICK_NS,
+                FlowHasher::with_seeds(seeds),
+            ),
+            resting: Compact::new(
+                config.max_flows.min(config.tcp.max_time_wait as usize),
                 TICK_NS,
                 FlowHasher::with_seeds(seeds),
             ),
@@ -179,7 +187,7 @@ impl Stack {
 
     /// Connections in any state.
     pub(crate) fn flow_count(&self) -> usize {
-        self.flows.len() + self.half_open.len()
+        self.flows.len() + self.half_open.len() + self.resting.len()
     }
 
     /// The worker that owns the flow, unless another one has accepted it.
@@ -194,13 +202,21 @@ impl Stack {
 
     /// What the flow of `key` tells of itself.
     pub(crate) fn connection_info(&self, key: &FlowKey) -> Option<bypath_tcp::ConnectionInfo> {
-        self.flows.at(self.table.find(key)?).map(|flow| flow.conn.info())
+        match self.table.find(key) {
+            Some(index) => self.flows.at(index).map(|flow| flow.conn.info()),
+            None => self.resting_info(key),
+        }
     }
 
     /// The next moment at which [`Stack::advance`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let all =
-            [self.wheel.next_deadline(), self.half_open.next_deadline(), self.neighbors.next_deadline()];
+        let all = [
+            &self.half_open.next_deadline(),
+            &self.resting.next_deadline(),
+            &self.wheel.next_deadline(),
+            &self.neighbors.next_deadline(),
+        ]
+        .map(|at| *at);
         all.into_iter().flatten().min().map(Instant::from_nanos)
     }
 

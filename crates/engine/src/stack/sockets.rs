@@ -34,7 +34,10 @@ impl Stack {
             return None;
         };
         let config = self.config_towards(remote.ip(), route.mtu);
-        let iss = self.isn.initial_sequence(now, local, remote);
+        let mut iss = self.isn.initial_sequence(now, local, remote);
+        if let Some(least) = self.follow(now, &key) {
+            iss = iss.later(least);
+        }
         let ts_offset = self.isn.timestamp_offset(local, remote);
         let mut conn = Connection::connect(config, now, iss, ts_offset);
         self.expect_path(now, &key, &mut conn);
@@ -135,6 +138,7 @@ impl Stack {
         for index in all {
             self.abort_flow(now, index);
         }
+        self.end_all_rest();
     }
 
     /// The interface's MTU has changed: new connections use it, and those that exist shrink to it.

@@ -2,8 +2,9 @@
 //! events to the socket or service, and a connection that is over leaves its place.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use bypath_tcp::{Events, Instant, Segment};
+use bypath_tcp::{Events, Instant, Segment, TimeWait};
 use bypath_wire::checksum::pseudo_header;
 use bypath_wire::ip::protocol;
 use bypath_wire::tcp::{MIN_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions};
@@ -82,6 +83,12 @@ impl Stack {
             self.counters.segs_in += 1;
             self.on_half_open(now, index, &arrival, egress);
             return Verdict::Done;
+        } else if let Some(index) = self.resting.find(&key) {
+            self.counters.segs_in += 1;
+            successor = self.on_resting(now, index, &arrival, egress);
+            if successor.is_none() {
+                return Verdict::Done;
+            }
         }
         let opens = header.flags.contains(TcpFlags::SYN) && !header.flags.contains(TcpFlags::ACK);
         if !opens {
@@ -206,6 +213,11 @@ impl Stack {
 
     /// The flow's place is free again; its socket or service is told why.
     pub(super) fn remove(&mut self, now: Instant, index: u32) {
+        self.remove_flow(now, index, None);
+    }
+
+    /// The same for a flow in TIME-WAIT, of which `remains` is kept.
+    pub(super) fn remove_flow(&mut self, now: Instant, index: u32, remains: Option<TimeWait>) {
         let Some(id) = self.flows.id_at(index) else { return };
         let Some(mut flow) = self.flows.remove(id) else { return };
         self.table.remove(&flow.key);
@@ -220,13 +232,29 @@ impl Stack {
                     listener.fast_opened();
                 }
                 end.publish(&flow.conn);
-                end.shared.set_closed(reason);
+                let mut shared = Some(end.shared.clone());
+                if let Some(remains) = remains {
+                    // Ours and the socket's: without the latter there is nobody to be told of the end.
+                    let wanted = shared.filter(|shared| Arc::strong_count(shared) > 2);
+                    match self.rest(flow.key, remains, wanted) {
+                        Ok(()) => return,
+                        Err(back) => shared = back,
+                    }
+                }
+                if let Some(shared) = shared {
+                    shared.set_closed(reason);
+                }
             }
             App::Service(end) => {
                 if let Some(ring) = end.reassembly {
                     self.spare_rings.push(ring);
                 }
                 self.service.on_closed(ConnectionId::of(id), reason);
+                if let Some(remains) = remains
+                    && self.rest(flow.key, remains, None).is_ok()
+                {
+                    return;
+                }
             }
         }
         self.events.push_back(StackEvent::FlowClosed(flow.key));

@@ -54,6 +54,7 @@ impl Stack {
             self.mark_dirty(index);
         }
         self.advance_half_open(now, egress);
+        self.advance_resting(now);
         self.poll_neighbors(now, egress);
     }
 
@@ -95,6 +96,13 @@ impl Stack {
             let mut events = Events::none();
             events.insert(Events::CLOSED);
             return self.after_connection(now, index, events);
+        }
+        if flow.link == Link::Ready
+            && !more
+            && flow.pending_reset.is_none()
+            && let Some(remains) = flow.conn.time_wait()
+        {
+            return self.remove_flow(now, index, Some(remains));
         }
         let deadline = flow.conn.next_deadline().as_nanos();
         if deadline < flow.timer_at {

@@ -57,6 +57,17 @@ fn a_repeated_syn_gets_the_same_answer_whatever_options_it_has_now() {
 }
 
 #[test]
+fn data_with_a_syn_that_has_no_cookie_is_left_to_be_sent_again() {
+    let (mut lone, listener) = Lone::listening(&options(B), 4);
+    let syn_ack = lone.answer(&Tcp::new(peer(9), SYN, 5_000, 0).payload(b"early"));
+    assert_eq!(syn_ack.ack, 5_001);
+    lone.give(&Tcp::new(peer(9), ACK, 5_001, syn_ack.seq + 1).payload(b"early"));
+    let socket = lone.stack.accept(listener).unwrap();
+    let mut buffer = [0; 8];
+    assert_eq!(lone.stack.recv(socket, &mut buffer).unwrap(), Some(5));
+}
+
+#[test]
 fn data_and_fin_with_the_third_segment_reach_the_application() {
     let (mut lone, listener) = Lone::listening(&options(B), 4);
     let syn_ack = lone.answer(&Tcp::new(peer(9), SYN, 5_000, 0));

@@ -18,4 +18,5 @@ mod pacing;
 mod raw;
 mod segments;
 mod services;
+mod time_wait;
 mod transfers;

@@ -16,6 +16,7 @@ mod cookies;
 mod defaults;
 mod dsack;
 mod ecn;
+mod expectations;
 mod goodput;
 mod handshake;
 mod keepalive;
