@@ -4,7 +4,9 @@
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::{TcpFlags, Timestamps};
 
+use crate::config::CongestionControl;
 use crate::connection::{Bits, Connection};
+use crate::ecn::EcnFeedback;
 use crate::info::{ConnectionInfo, RecoveryState};
 use crate::request::clock;
 use crate::reset::bare;
@@ -91,6 +93,9 @@ impl TimeWait {
             min_rtt_ns: 0,
             mss: 0,
             advertised_mss: 0,
+            congestion: CongestionControl::default(),
+            ecn: EcnFeedback::default(),
+            pacing_rate: 0,
             cwnd: 0,
             ssthresh: u32::MAX,
             snd_wnd: 0,
