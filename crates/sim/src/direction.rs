@@ -64,6 +64,10 @@ impl Direction {
         Self { contested: another || peer.ack > 0, ..Self::default() }
     }
 
+    pub(crate) fn is_contested(&self) -> bool {
+        self.contested
+    }
+
     pub(crate) fn belongs_to_the_past(&mut self) {
         self.past = true;
     }

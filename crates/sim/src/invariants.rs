@@ -100,10 +100,14 @@ impl WireWatch {
         self.pairs.entry(key).or_default().offers[way] = Some(offer);
     }
 
-    /// Bytes of the stream from `from` to `to` that the receiver has acknowledged, as far as it has said so.
+    /// Bytes of the stream from `from` to `to` that the receiver has acknowledged, as far as it has said so. All,
+    /// where what it says may be meant for an earlier connection.
     pub fn acknowledged(&self, from: SocketAddr, to: SocketAddr) -> u64 {
         let (key, way) = key(from, to);
-        self.pairs.get(&key).map_or(0, |pair| pair.ways[1 - way].acked_bytes())
+        let acked = |pair: &Pair| {
+            if pair.ways[way].is_contested() { u64::MAX } else { pair.ways[1 - way].acked_bytes() }
+        };
+        self.pairs.get(&key).map_or(0, acked)
     }
 
     /// Takes a look at a packet that a host sends.

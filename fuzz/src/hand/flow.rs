@@ -149,7 +149,7 @@ impl Flow {
             "acknowledges {ack}, never sent: {self:?}"
         );
         if self.irs.is_none() {
-            let mut near = self.syns.iter().filter(|syn| ack.0.wrapping_sub(syn.0).wrapping_sub(1) < 4_096);
+            let mut near = self.syns.iter().filter(|syn| ack.0.wrapping_sub(syn.0).wrapping_sub(1) < 16_384);
             self.irs = match (near.next(), near.next()) {
                 (Some(only), None) => Some(*only),
                 (Some(one), Some(another)) if one == another => Some(*one),
