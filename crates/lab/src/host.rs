@@ -132,6 +132,15 @@ impl Host {
             .doing(|| format!("starting the thread {name}"))
     }
 
+    /// Sets a parameter of this host's network alone, `net.ipv4.tcp_sack` say, as sysctl(8) would.
+    ///
+    /// # Errors
+    /// [`LabError::Io`](crate::LabError::Io) when there is no such parameter, or none that a namespace has of its own.
+    pub fn set_parameter(&self, name: &str, value: &str) -> Result<()> {
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        self.run(|| std::fs::write(&path, value))?.doing(|| format!("setting {name} to {value}"))
+    }
+
     /// One of the kernel's counters of this host, by the names of `/proc/net/snmp` and
     /// `/proc/net/netstat`: `("Tcp", "InCsumErrors")`, `("TcpExt", "TCPTimeouts")`.
     ///
