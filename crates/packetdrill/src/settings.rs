@@ -201,6 +201,8 @@ impl Settings {
                     _ => return Err(wrong()),
                 };
             }
+            // Servers are asked for it one by one, by TCP_FASTOPEN.
+            "tcp_fastopen" => tcp.fast_open = number()? & 1 != 0,
             "tcp_ecn" => {
                 tcp.ecn = match number()? {
                     0 => EcnMode::Off,

@@ -14,9 +14,13 @@ use std::net::SocketAddr;
 use bypath::by_hand::{TcpPort, TcpSocket};
 
 use crate::failure::Trouble;
+use crate::mapping::stream_bytes;
 use crate::runner::Runner;
 use crate::script::{Call, Value};
 use crate::symbols::{self, number};
+
+/// MSG_FASTOPEN.
+const FAST_OPEN: i64 = 0x2000_0000;
 
 /// Port that the first socket without bind() connects from; the next ones follow.
 const FIRST_LOCAL_PORT: u16 = 53_001;
@@ -46,6 +50,8 @@ pub(crate) struct Descriptor {
     connected: bool,
     read: u32,
     written: u32,
+    /// Connections that a listener takes data from before their handshake is complete.
+    fast_open: usize,
     /// Accepted when poll() looked, and not yet by the script.
     waiting: VecDeque<TcpSocket>,
 }
@@ -62,6 +68,7 @@ impl Descriptor {
             connected: false,
             read: 0,
             written: 0,
+            fast_open: 0,
             waiting: VecDeque::new(),
         }
     }
@@ -280,7 +287,7 @@ impl Runner {
                 let name = number(&call.result).ok_or("the number of the new descriptor must be written")?;
                 Ok(Begun::Maybe(Operation::Accept { fd: argument(0)?, name }))
             }
-            "connect" => self.connect(argument(0)?, port_of(arguments.get(1))),
+            "connect" => self.connect(argument(0)?, port_of(arguments.get(1)), None),
             "read" => {
                 Ok(Begun::Maybe(Operation::Read { fd: argument(0)?, len: length(2)?, all: false, done: 0 }))
             }
@@ -293,7 +300,10 @@ impl Runner {
             "write" => Ok(Begun::Maybe(Operation::Write { fd: argument(0)?, len: length(2)?, done: 0 })),
             "send" | "sendto" => {
                 let (fd, flags) = (argument(0)?, flags(3)?);
-                known_flags(flags, 0x40 | 0x4000)?;
+                known_flags(flags, 0x40 | 0x4000 | FAST_OPEN)?;
+                if flags & FAST_OPEN != 0 && self.descriptor(fd)?.kind == Kind::Fresh {
+                    return self.connect(fd, port_of(arguments.get(4)), Some(length(2)?));
+                }
                 let operation = Operation::Write { fd, len: length(2)?, done: 0 };
                 self.at_once_if(dont_wait(3)?, operation)
             }
@@ -350,6 +360,8 @@ impl Runner {
         let local = self.settings.local;
         let bound = self.descriptor(fd)?.bound.unwrap_or(bind_port);
         let port = self.stack()?.listen(SocketAddr::new(local, bound), backlog);
+        let pending = self.descriptor(fd)?.fast_open;
+        self.stack()?.set_fast_open(port, pending);
         self.descriptor(fd)?.kind = Kind::Listener(port);
         self.settings.bind_port = bound;
         self.awaits_peer = true;
@@ -374,7 +386,8 @@ impl Runner {
         Ok(Some(Ok(name)))
     }
 
-    fn connect(&mut self, fd: i64, port: Option<u16>) -> Result<Begun, String> {
+    /// connect(), or sendto() with MSG_FASTOPEN of `data` bytes.
+    fn connect(&mut self, fd: i64, port: Option<u16>, data: Option<usize>) -> Result<Begun, String> {
         let remote = SocketAddr::new(self.settings.remote, port.unwrap_or(self.settings.connect_port));
         let next_port = FIRST_LOCAL_PORT + self.descriptors.connects;
         let descriptor = self.descriptor(fd)?;
@@ -384,13 +397,20 @@ impl Runner {
             Kind::Connection(_) => return self.connect_again(fd).map(Begun::Done),
         }
         let local = descriptor.bound.unwrap_or(next_port);
-        let opened = self.stack()?.connect(remote, local);
-        let socket = match opened {
-            Ok(socket) => socket,
+        let opened = match data {
+            None => self.stack()?.connect(remote, local).map(|socket| (socket, 0)),
+            Some(len) => {
+                let bytes = stream_bytes(0, u32::try_from(len).map_err(|e| e.to_string())?);
+                self.stack()?.connect_with_data(remote, local, &bytes)
+            }
+        };
+        let (socket, given) = match opened {
+            Ok(opened) => opened,
             Err(error) => return Ok(Begun::Done(Err(errno(&error)))),
         };
         let descriptor = self.descriptor(fd)?;
         descriptor.kind = Kind::Connection(socket);
+        descriptor.written = u32::try_from(given).map_err(|e| e.to_string())?;
         self.descriptors.connects += 1;
         let known = self.peers.iter().position(|p| (p.local_port, p.remote_port) == (local, remote.port()));
         let peer = known.unwrap_or_else(|| self.add_peer(local, remote.port()));
@@ -399,6 +419,10 @@ impl Runner {
         }
         self.current = Some(peer);
         self.awaits_peer = false;
+        if data.is_some() {
+            let given = i64::try_from(given).map_err(|e| e.to_string())?;
+            return Ok(Begun::Done(Ok(given)));
+        }
         Ok(Begun::Maybe(Operation::Connect { fd }))
     }
 

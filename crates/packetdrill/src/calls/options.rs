@@ -37,6 +37,15 @@ impl Runner {
             self.descriptor(fd)?.abortive = member(0) != 0 && member(1) == 0;
             return Ok(Ok(0));
         }
+        if name == "TCP_FASTOPEN" {
+            let pending = value.and_then(number).and_then(|n| usize::try_from(n).ok());
+            let pending = pending.ok_or("TCP_FASTOPEN wants a number")?;
+            self.descriptor(fd)?.fast_open = pending;
+            if let Kind::Listener(port) = self.descriptor(fd)?.kind {
+                self.stack()?.set_fast_open(port, pending);
+            }
+            return Ok(Ok(0));
+        }
         if WITHOUT_EFFECT.contains(&name) {
             return Ok(Ok(0));
         }
