@@ -158,6 +158,8 @@ pub struct Config {
     pub window_scaling: bool,
     /// Send small segments at once (no Nagle).
     pub nodelay: bool,
+    /// With Nagle, a small segment waits behind anything outstanding (RFC 896), not just behind another small one.
+    pub strict_nagle: bool,
     /// Longest an acknowledgement of in-order data waits (RFC 9293 section 3.8.6.3: under 500 ms).
     pub delayed_ack: Duration,
     /// Acknowledge this many first segments at once, so that the peer's slow start is not held back.
@@ -249,6 +251,7 @@ impl Default for Config {
             rto_restart: false,
             window_scaling: true,
             nodelay: false,
+            strict_nagle: false,
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
             ack_every: 2,

@@ -173,6 +173,8 @@ const _: () = assert!(size_of::<Hot>() == 128, "the predicted path fits two cach
 pub(crate) struct Cold {
     pub(crate) config: Config,
     pub(crate) iss: SeqNum,
+    /// Where the last segment that was less than full ends.
+    pub(crate) small_end: SeqNum,
     pub(crate) congestion: Congestion,
     pub(crate) usage: Usage,
     pub(crate) pacer: Pacer,

@@ -89,6 +89,7 @@ impl Connection {
         };
         let cold = Box::new(Cold {
             iss,
+            small_end: iss,
             congestion: Congestion::new(&config),
             usage: Usage::new(iss, now),
             pacer: Pacer::default(),

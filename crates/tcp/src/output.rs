@@ -156,10 +156,10 @@ impl Connection {
             self.note_usage(now, true);
             return None;
         }
-        // RFC 9293 section 3.8.6.2.1: a full segment; or all there is, and nothing outstanding or Nagle off;
+        // RFC 9293 section 3.8.6.2.1: a full segment; or all there is, and nothing it waits for or Nagle off;
         // or a good part of the largest window ever offered.
         let worth_it = len == mss
-            || (last && (fin_waiting || sent == 0 || bits.has(Bits::NODELAY)))
+            || (last && (fin_waiting || bits.has(Bits::NODELAY) || !self.waits_behind_small(sent)))
             || (!last && len >= self.hot.max_snd_wnd / 2)
             || (len > 0 && bits.has(Bits::PERSIST) && bits.has(Bits::FORCE))
             || (len > 0 && bits.has(Bits::TAIL_PROBE));
@@ -184,6 +184,9 @@ impl Connection {
         let end = start + len + u32::from(fin);
         self.cold.scoreboard.sent(start, end, now);
         self.hot.snd_nxt = end;
+        if len < usual {
+            self.cold.small_end = end;
+        }
         if fin {
             self.hot.bits.set(Bits::FIN_SENT);
         }
@@ -195,6 +198,15 @@ impl Connection {
             self.probed_with_new_data();
         }
         Some(New { start, len, fin })
+    }
+
+    /// Whether Nagle's algorithm (RFC 9293 section 3.7.4) keeps a small segment back: behind an earlier small one, as
+    /// Minshall proposed and most hosts do. Behind full segments it goes out, or the end of every odd number
+    /// of segments would wait for the peer's delayed acknowledgement.
+    fn waits_behind_small(&self, sent: u32) -> bool {
+        let end = self.cold.small_end;
+        let small = end.after(self.hot.snd_una) && end.at_or_before(self.hot.snd_nxt);
+        sent > 0 && (small || self.cold.config.strict_nagle)
     }
 
     #[inline(always)]

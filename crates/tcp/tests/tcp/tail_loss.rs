@@ -33,7 +33,7 @@ fn the_peers_window_holds_for_probes_too() {
 
 #[test]
 fn what_nagle_holds_back_is_sent_as_a_probe() {
-    let mut s = Script::open(with_sack());
+    let mut s = Script::open(Config { strict_nagle: true, ..with_sack() });
     s.write(2_000);
     assert_eq!(s.write(10), []);
     let sent = s.pass(ms(201));

@@ -177,6 +177,20 @@ fn nagle_lets_a_full_segment_go() {
 }
 
 #[test]
+fn nagle_lets_a_small_segment_follow_full_ones() {
+    let mut s = Script::open(plain());
+    assert_eq!(ranges(&s.write(1_500)), [(0, 1_000), (1_000, 500)]);
+    assert_eq!(s.write(100), [], "a small one waits behind a small one");
+}
+
+#[test]
+fn strict_nagle_holds_a_small_segment_behind_full_ones() {
+    let mut s = Script::open(Config { strict_nagle: true, ..plain() });
+    assert_eq!(ranges(&s.write(1_500)), [(0, 1_000)]);
+    assert_eq!(ranges(&s.answer(Seg::ack(0, 1_000))), [(1_000, 500)]);
+}
+
+#[test]
 fn nagle_does_not_hold_the_end_of_the_stream() {
     let mut s = Script::open(plain());
     s.write(10);

@@ -31,11 +31,11 @@ fn a_reset_ends_time_wait() {
 fn the_last_segment_of_what_is_queued_has_psh() {
     let mut s = Script::open(plain());
     let sent = s.write(2_500);
-    assert_eq!(sent.len(), 2, "Nagle keeps the rest");
-    assert_eq!(push(&sent), [false, false]);
-    let rest = s.answer(Seg::ack(0, 2_000));
-    assert_eq!((ranges(&rest), push(&rest)), (vec![(2_000, 500)], vec![true]));
-    let whole = s.answer(Seg::ack(0, 2_500));
+    assert_eq!(push(&sent), [false, false, true]);
+    assert_eq!(s.write(500), [], "Nagle keeps it");
+    let rest = s.answer(Seg::ack(0, 2_500));
+    assert_eq!((ranges(&rest), push(&rest)), (vec![(2_500, 500)], vec![true]));
+    let whole = s.answer(Seg::ack(0, 3_000));
     assert_eq!(whole, []);
     assert_eq!(push(&s.write(1_000)), [true], "a full segment as well, if it is the last");
 }
