@@ -67,6 +67,9 @@ pub(crate) struct EngineFacts {
     pub(crate) mtu: Option<u32>,
     pub(crate) queues: Option<u32>,
     pub(crate) workers: Option<u32>,
+    pub(crate) congestion_control: Option<String>,
+    /// Bytes; with the congestion control "none" only.
+    pub(crate) fixed_window: Option<u32>,
     pub(crate) kernel: String,
     pub(crate) rx_packets: u64,
     pub(crate) tx_packets: u64,

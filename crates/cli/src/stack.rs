@@ -92,6 +92,8 @@ fn engine_facts(engine: &Engine) -> EngineFacts {
         mtu: Some(info.mtu),
         queues: count(info.queues.len()),
         workers: count(info.cores.len()),
+        congestion_control: Some(info.congestion_control.clone()),
+        fixed_window: info.fixed_window,
         kernel: info.kernel.clone(),
         rx_packets: stats.rx_packets,
         tx_packets: stats.tx_packets,

@@ -268,6 +268,27 @@ fn netns_every_way_to_run_the_engine_fetches_the_same() {
 }
 
 #[test]
+fn netns_a_result_names_its_congestion_control_and_a_fixed_window() {
+    let desk = Desk::new();
+    let file = desk.serve("file", MIB);
+    let _nginx = Nginx::serving(desk.served()).start(desk.far()).unwrap();
+    let url = desk.v4("http", "file");
+    for (choice, name, window) in [
+        ("cubic", "cubic", None),
+        ("bbr", "bbr", None),
+        ("dctcp", "dctcp", None),
+        ("none:65536", "none", Some(65_536)),
+    ] {
+        let run = desk.get(&["--cc", choice, &url]);
+        run.fetched(&file);
+        let engine = &run.json["engine"];
+        assert_eq!(engine["congestion_control"], name);
+        assert_eq!(engine["fixed_window"].as_u64(), window, "{choice}");
+    }
+    desk.is_clean();
+}
+
+#[test]
 fn netns_every_packet_we_send_has_the_right_checksum() {
     let desk = Desk::new();
     let file = desk.serve("file", MIB);

@@ -353,6 +353,8 @@ fn set_up(
         mtu: first.mtu,
         queues,
         cores: cores.clone(),
+        congestion_control: builder.tcp.congestion.name().to_owned(),
+        fixed_window: (builder.tcp.congestion == CongestionControl::None).then_some(builder.tcp.fixed_window),
         kernel: facts.kernel.clone(),
         addresses: routes.addresses().iter().map(Prefix::addr).collect(),
     };

@@ -27,6 +27,10 @@ pub struct EngineInfo {
     pub queues: Vec<u32>,
     /// Cores of the workers, one each.
     pub cores: Vec<usize>,
+    /// Name of the congestion control: `cubic`, `newreno`, `bbr`, `dctcp`, `none`.
+    pub congestion_control: String,
+    /// With `none` the window that nothing moves, bytes: figures measured with it tell nothing of a shared network.
+    pub fixed_window: Option<u32>,
     /// Kernel release.
     pub kernel: String,
     /// Addresses that the engine sends from.

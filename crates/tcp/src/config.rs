@@ -20,6 +20,19 @@ pub enum CongestionControl {
     None,
 }
 
+impl CongestionControl {
+    /// Its name, as in options and results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::NewReno => "newreno",
+            Self::Bbr => "bbr",
+            Self::Dctcp => "dctcp",
+            Self::None => "none",
+        }
+    }
+}
+
 /// When SYNs are answered with cookies, of which nothing is kept (RFC 4987).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CookieMode {
