@@ -1,7 +1,8 @@
 //! A byte ring that becomes larger while it is in use: the receive buffer of a socket, from the connection to the
 //! application. When it grows, the producer goes on in a new ring, and the consumer follows it there once
-//! it has emptied the old one. No byte is moved, neither side waits for the other, and a connection that
-//! never needs more keeps the small ring that fits the cache.
+//! it has emptied the old one. What was stored ahead in the old ring stays there: the producer changes to the new one
+//! behind it. No byte is moved, neither side waits for the other, and a connection that never needs more keeps
+//! the small ring that fits the cache.
 
 use std::sync::Arc;
 
@@ -17,7 +18,14 @@ pub(crate) fn growing_ring(capacity: usize) -> (GrowingProducer, GrowingConsumer
     let (producer, consumer) = byte_ring(capacity);
     let handover = Arc::new(ArrayQueue::new(1));
     (
-        GrowingProducer { ring: producer, before: None, earlier: 0, handover: handover.clone() },
+        GrowingProducer {
+            ring: producer,
+            before: None,
+            left: 0,
+            pending: None,
+            earlier: 0,
+            handover: handover.clone(),
+        },
         GrowingConsumer { ring: consumer, next: None, handover },
     )
 }
@@ -26,9 +34,13 @@ pub(crate) fn growing_ring(capacity: usize) -> (GrowingProducer, GrowingConsumer
 #[derive(Debug)]
 pub(crate) struct GrowingProducer {
     ring: ByteProducer,
-    /// The ring before, while the consumer has bytes left in it.
+    /// The ring before, while the consumer has bytes left in it, or the producer some to commit.
     before: Option<ByteProducer>,
-    /// Bytes committed to all rings before.
+    /// The next so many bytes to commit belong to the ring before.
+    left: usize,
+    /// What the consumer gets when they are.
+    pending: Option<ByteConsumer>,
+    /// Bytes committed to all rings before, with `left`.
     earlier: u64,
     handover: Handover,
 }
@@ -41,13 +53,14 @@ impl GrowingProducer {
 
     /// Bytes committed so far.
     pub(crate) fn committed(&self) -> u64 {
-        self.earlier + self.ring.tail()
+        self.earlier + self.ring.tail() - self.left as u64
     }
 
     /// Bytes committed and not consumed.
     pub(crate) fn unread(&mut self) -> usize {
         let before = match &self.before {
             Some(ring) if ring.free() < ring.capacity() => ring.capacity() - ring.free(),
+            Some(_) if self.left > 0 => 0,
             Some(_) => {
                 self.before = None;
                 0
@@ -57,34 +70,65 @@ impl GrowingProducer {
         before + self.ring.capacity() - self.ring.free()
     }
 
-    /// Goes on in a ring of at least `capacity` bytes. `false`: the consumer has not followed the last time yet.
-    /// Bytes stored beyond the committed ones are lost: grow when there are none.
-    pub(crate) fn grow(&mut self, capacity: usize) -> bool {
-        if self.before.is_some() || !self.handover.is_empty() {
+    /// Goes on in a ring of at least `capacity` bytes, behind the next `stored` bytes: up to there some are stored ahead.
+    /// `false`: the consumer has not followed the last time yet.
+    pub(crate) fn grow(&mut self, capacity: usize, stored: usize) -> bool {
+        if self.before.is_some() || !self.handover.is_empty() || stored > self.ring.free() {
             return false;
         }
         let (producer, consumer) = byte_ring(capacity);
-        if self.handover.push(consumer).is_err() {
-            return false;
-        }
-        self.earlier += self.ring.tail();
+        self.earlier += self.ring.tail() + stored as u64;
         self.before = Some(std::mem::replace(&mut self.ring, producer));
+        self.left = stored;
+        self.pending = Some(consumer);
+        self.hand_over();
         true
+    }
+
+    /// The consumer may follow when nothing more comes through the ring before.
+    fn hand_over(&mut self) {
+        if self.left == 0
+            && let Some(consumer) = self.pending.take()
+        {
+            // There is room: growing waits until the one before has been taken.
+            self.pending = self.handover.push(consumer).err();
+        }
     }
 
     /// Stores and commits as much of `bytes` as there is room for; returns how much that was.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
-        self.ring.write(bytes)
+        let stored = self.write_at(0, bytes);
+        self.commit(stored);
+        stored
     }
 
     /// As [`ByteProducer::write_at`].
     pub(crate) fn write_at(&mut self, ahead: usize, bytes: &[u8]) -> usize {
-        self.ring.write_at(ahead, bytes)
+        if self.left == 0 {
+            return self.ring.write_at(ahead, bytes);
+        }
+        let (first, second) = bytes.split_at(self.left.saturating_sub(ahead).min(bytes.len()));
+        let stored = match &mut self.before {
+            Some(before) if !first.is_empty() => before.write_at(ahead, first),
+            _ => 0,
+        };
+        if stored < first.len() || second.is_empty() {
+            return stored;
+        }
+        stored + self.ring.write_at(ahead.saturating_sub(self.left), second)
     }
 
     /// As [`ByteProducer::commit`].
     pub(crate) fn commit(&mut self, len: usize) {
-        self.ring.commit(len);
+        let first = len.min(self.left);
+        if first > 0 {
+            if let Some(before) = &mut self.before {
+                before.commit(first);
+            }
+            self.left -= first;
+            self.hand_over();
+        }
+        self.ring.commit(len - first);
     }
 }
 
@@ -165,7 +209,7 @@ mod tests {
     fn bytes_before_and_after_growing_come_in_order() {
         let (mut tx, mut rx) = growing_ring(4);
         assert_eq!(tx.write(b"abcdef"), 4);
-        assert!(tx.grow(8));
+        assert!(tx.grow(8, 0));
         assert_eq!((tx.write(b"efghijkl"), tx.unread(), rx.len()), (8, 12, 12));
         assert!(!rx.is_empty());
         assert_eq!(all(&mut rx), b"abcdefghijkl");
@@ -177,14 +221,37 @@ mod tests {
     fn it_does_not_grow_again_before_the_reader_has_followed() {
         let (mut tx, mut rx) = growing_ring(4);
         tx.write(b"ab");
-        assert!(tx.grow(8));
-        assert!(!tx.grow(16));
+        assert!(tx.grow(8, 0));
+        assert!(!tx.grow(16, 0));
         assert_eq!(all(&mut rx), b"ab");
         assert_eq!(tx.unread(), 0);
-        assert!(tx.grow(16));
+        assert!(tx.grow(16, 0));
         assert!(rx.is_empty());
         tx.write(b"c");
         assert_eq!(all(&mut rx), b"c");
+    }
+
+    #[test]
+    fn what_is_stored_ahead_stays_while_the_ring_grows() {
+        let (mut tx, mut rx) = growing_ring(8);
+        tx.write(b"ab");
+        assert_eq!(tx.write_at(2, b"ef"), 2);
+        assert!(tx.grow(16, 4));
+        assert_eq!((tx.committed(), tx.unread(), all(&mut rx)), (2, 2, b"ab".to_vec()));
+        // Nothing to read in the ring before, and yet not done with it.
+        assert_eq!((tx.unread(), rx.is_empty()), (0, true));
+        assert_eq!(tx.write_at(3, b"fgh"), 3, "across the border");
+        assert_eq!(tx.write_at(8, b"k"), 1);
+        tx.write(b"c");
+        assert!(!tx.grow(32, 3));
+        assert_eq!((tx.committed(), all(&mut rx)), (3, b"c".to_vec()));
+        assert_eq!(tx.write_at(0, b"d"), 1);
+        tx.commit(5);
+        assert_eq!((tx.committed(), tx.unread(), rx.len()), (8, 5, 5));
+        assert_eq!(tx.write(b"ijK"), 3);
+        assert_eq!(all(&mut rx), b"defghijK");
+        assert_eq!((tx.committed(), tx.unread(), tx.before.is_none()), (11, 0, true));
+        assert!(tx.grow(32, 0));
     }
 
     #[test]
@@ -196,7 +263,7 @@ mod tests {
             while sent < TOTAL {
                 let chunk: Vec<u8> = (sent..TOTAL.min(sent + 11)).map(|n| (n % 251) as u8).collect();
                 sent += tx.write(&chunk);
-                if sent % 7 == 0 && tx.unread() < 1_000 && tx.grow(capacity) {
+                if sent % 7 == 0 && tx.unread() < 1_000 && tx.grow(capacity, 0) {
                     capacity = if capacity > 4_096 { 16 } else { capacity * 2 };
                 }
             }

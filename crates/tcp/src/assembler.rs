@@ -36,7 +36,7 @@ impl Assembler {
         self.stored
     }
 
-    #[cfg(test)]
+    /// The ranges in order.
     pub(crate) fn ranges(&self) -> &[SackBlock] {
         &self.ranges
     }

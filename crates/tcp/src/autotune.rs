@@ -93,10 +93,12 @@ impl Connection {
     }
 
     /// Bytes that the send buffer should hold now: what is in flight, and as much again to be sent when it is
-    /// acknowledged. The caller has bounds of its own.
+    /// acknowledged. Once more for an algorithm whose window losses leave as it is (as Linux has it for BBR): what has
+    /// arrived behind a hole takes room until the hole is filled. The caller has bounds of its own.
     pub fn send_buffer(&self) -> u32 {
         let window = self.hot.window;
-        window.cwnd.saturating_mul(2).saturating_add(16 * window.mss)
+        let windows = if self.cold.congestion.rules_recovery() { 3 } else { 2 };
+        window.cwnd.saturating_mul(windows).saturating_add(16 * window.mss)
     }
 
     /// Of what has been received in order the application has yet to take `unread` bytes. Call it when it has

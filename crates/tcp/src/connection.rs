@@ -310,6 +310,12 @@ impl Connection {
         self.hot.rcv_nxt
     }
 
+    /// How far what is stored ahead of its turn reaches, in bytes from the next one expected.
+    pub fn stored_ahead(&self) -> u32 {
+        let end = self.cold.assembler.ranges().last().map_or(self.hot.rcv_nxt, |range| range.right);
+        u32::try_from(end.offset_from(self.hot.rcv_nxt)).unwrap_or(0)
+    }
+
     /// Whether data is stored ahead of its turn.
     pub fn has_holes(&self) -> bool {
         self.hot.bits.has(Bits::HOLES)

@@ -56,8 +56,7 @@ impl Memory {
         self.reassembly -= u64::from(held.reassembly);
     }
 
-    /// Makes the ring of a socket as large as its connection wants it, if there is memory and nothing is stored
-    /// ahead; then tells the connection how much room there is.
+    /// Makes the ring of a socket as large as its connection wants it, if there is memory; then tells the connection how much room there is.
     pub(super) fn open_window(
         &mut self,
         conn: &mut Connection,
@@ -67,10 +66,12 @@ impl Memory {
     ) {
         let wanted = conn.receive_buffer() as usize;
         let present = end.incoming.capacity();
-        if wanted > present && !conn.has_holes() {
+        if wanted > present {
             let grown = wanted.next_power_of_two();
             let more = (grown - present) as u64;
-            if self.receive + more <= self.limits.receive && end.incoming.grow(grown) {
+            if self.receive + more <= self.limits.receive
+                && end.incoming.grow(grown, conn.stored_ahead() as usize)
+            {
                 self.receive += more;
                 held.receive += more;
             }
