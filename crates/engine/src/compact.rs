@@ -25,12 +25,14 @@ pub(crate) struct Compact<T> {
     capacity: usize,
     tick_ns: u64,
     hasher: FlowHasher,
+    /// Up to when timers have fired while there was no room yet: where its wheel begins.
+    fired_ns: u64,
     room: Option<Room<T>>,
 }
 
 impl<T> Compact<T> {
     pub(crate) fn new(capacity: usize, tick_ns: u64, hasher: FlowHasher) -> Self {
-        Self { capacity, tick_ns, hasher, room: None }
+        Self { capacity, tick_ns, hasher, fired_ns: 0, room: None }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -49,14 +51,15 @@ impl<T> Compact<T> {
 
     /// Adds an entry whose timer fires at `due_ns`; gives it back when there is no room or the key is taken.
     pub(crate) fn insert(&mut self, key: FlowKey, value: T, due_ns: u64) -> Result<u32, T> {
-        let (capacity, tick_ns, hasher) = (self.capacity, self.tick_ns, &self.hasher);
+        let (capacity, tick_ns, hasher, fired_ns) =
+            (self.capacity, self.tick_ns, &self.hasher, self.fired_ns);
         if self.is_full() {
             return Err(value);
         }
         let room = self.room.get_or_insert_with(|| Room {
             slots: Slab::with_capacity(capacity),
             table: FlowTable::with_capacity(capacity, hasher.clone()),
-            wheel: TimerWheel::with_capacity(capacity, tick_ns),
+            wheel: TimerWheel::with_capacity(capacity, tick_ns).beginning_at(fired_ns),
         });
         let id = room.slots.insert(Entry { key, value }).map_err(|entry| entry.value)?;
         if room.table.insert(key, id.index).is_err() {
@@ -94,9 +97,14 @@ impl<T> Compact<T> {
 
     /// An entry whose timer has fired; its timer is not set any more.
     pub(crate) fn pop_due(&mut self, now_ns: u64) -> Option<u32> {
-        self.room.as_mut()?.wheel.pop_due(now_ns)
+        let Some(room) = &mut self.room else {
+            self.fired_ns = self.fired_ns.max(now_ns);
+            return None;
+        };
+        room.wheel.pop_due(now_ns)
     }
 
+    /// When to call [`Self::pop_due`] next: after the last time that it was called with, when it had nothing more.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.room.as_ref()?.wheel.next_deadline()
     }
@@ -110,6 +118,8 @@ impl<T> Compact<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn key(port: u16) -> FlowKey {
@@ -153,5 +163,47 @@ mod tests {
             (t.pop_due(1_000_000), t.pop_due(1_000_000), t.pop_due(1_000_000)),
             (Some(soon), Some(late), None)
         );
+    }
+
+    #[test]
+    fn a_first_entry_long_after_the_start_has_its_deadline_ahead() {
+        let (now, due) = (180_022_000_000, 240_022_000_000);
+        let mut t = Compact::new(4, 1 << 13, FlowHasher::with_seeds([1, 2, 3, 4]));
+        assert_eq!(t.pop_due(now), None);
+        t.insert(key(1), "one", due).unwrap();
+        assert!(t.next_deadline().is_some_and(|at| at > now && at <= due + (1 << 13)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_next_deadline_is_ahead_of_the_last_advance_and_not_beyond_the_earliest_entry(
+            begin in 0u64..1 << 50,
+            steps in prop::collection::vec((0u16..8, 1u64..1 << 44, prop_oneof![Just(0u64), 0u64..1 << 20, 0u64..1 << 44]), 1..60),
+        ) {
+            let tick = 1 << 13;
+            let mut t = Compact::new(8, tick, FlowHasher::with_seeds([1, 2, 3, 4]));
+            let mut due = [None; 8];
+            let mut now = begin;
+            for (port, after, pause) in steps {
+                while let Some(index) = t.pop_due(now) {
+                    let port = t.remove(index).unwrap().1;
+                    prop_assert!(due[usize::from(port)].take().is_some_and(|at| at <= now), "{} fired early", port);
+                }
+                prop_assert!(due.iter().flatten().all(|at| at + tick > now), "an entry did not fire");
+                match t.find(&key(port)) {
+                    Some(index) if after % 3 == 0 => drop(t.remove(index)),
+                    Some(index) => t.schedule(index, now + after),
+                    None => drop(t.insert(key(port), port, now + after)),
+                }
+                due[usize::from(port)] = t.find(&key(port)).map(|_| now + after);
+                let first = due.iter().flatten().min();
+                prop_assert_eq!(t.next_deadline().is_some(), first.is_some());
+                if let (Some(next), Some(first)) = (t.next_deadline(), first) {
+                    prop_assert!(next > now, "lies in the past");
+                    prop_assert!(next < first + tick, "would sleep past an entry");
+                }
+                now += pause;
+            }
+        }
     }
 }

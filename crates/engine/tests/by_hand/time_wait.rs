@@ -94,7 +94,13 @@ fn connections_in_time_wait_are_bounded_and_those_beyond_end_at_once() {
 
 /// A connection of which the stack has closed its side first; its next number, and the peer's is 2.
 fn server_rested() -> (Lone, u32) {
+    server_rested_after(0)
+}
+
+/// The same, when the stack has run for `ns`.
+fn server_rested_after(ns: u64) -> (Lone, u32) {
     let (mut lone, listener) = Lone::listening(&options(B), 4);
+    lone.pass(ns);
     let next = lone.handshake(peer(9), 0);
     let socket = lone.stack.accept(listener).unwrap();
     lone.stack.close(socket);
@@ -102,6 +108,13 @@ fn server_rested() -> (Lone, u32) {
     let last = lone.answer(&Tcp::new(peer(9), ACK | FIN, 1, next + 1));
     assert_eq!((last.seq, last.ack, last.flags), (next + 1, 2, ACK));
     (lone, next + 1)
+}
+
+#[test]
+fn time_wait_that_begins_late_in_the_life_of_a_stack_has_its_end_ahead() {
+    let (lone, _) = server_rested_after(180 * SECOND);
+    let next = lone.stack.next_deadline().map(bypath::Instant::as_nanos);
+    assert!(next.is_some_and(|at| at > lone.now), "{next:?} at {}", lone.now);
 }
 
 #[test]
