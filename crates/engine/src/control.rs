@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bypath_xdp::{DeviceStats, Protocol, Steering};
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -27,6 +27,34 @@ use crate::worker::{Command, WorkerReport, WorkerWaker};
 /// How long a worker may take to answer a request for its figures.
 const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long workers may take to learn of a socket.
+const BIND_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The workers' word that they know a socket: until then its first packets would find nobody.
+pub(crate) struct Known {
+    answers: Receiver<()>,
+    workers: usize,
+}
+
+impl Known {
+    /// For so many workers, and what each of them says it with.
+    pub(crate) fn by(workers: usize) -> (Self, Sender<()>) {
+        let (sender, answers) = bounded(workers);
+        (Self { answers, workers }, sender)
+    }
+
+    /// Waits until all have said so.
+    pub(crate) fn wait(&self) -> Result<()> {
+        let until = Instant::now() + BIND_PATIENCE;
+        for _ in 0..self.workers {
+            self.answers
+                .recv_deadline(until)
+                .map_err(|_| Error::new(ErrorKind::TimedOut, "a worker does not answer"))?;
+        }
+        Ok(())
+    }
+}
+
 /// A socket's parts, as the control plane hands them out.
 pub(crate) struct Opened {
     pub(crate) end: TcpEnd,
@@ -40,6 +68,7 @@ pub(crate) struct Listening {
     pub(crate) shared: Arc<ListenerShared>,
     pub(crate) parker: Parker,
     pub(crate) local: SocketAddr,
+    pub(crate) known: Known,
 }
 
 /// A UDP socket's parts.
@@ -47,6 +76,7 @@ pub(crate) struct BoundUdp {
     pub(crate) shared: Arc<UdpShared>,
     pub(crate) parker: Parker,
     pub(crate) local: SocketAddr,
+    pub(crate) known: Known,
 }
 
 /// Figures of all workers.
@@ -271,8 +301,9 @@ impl Control {
         let local = self.claim(Transport::Tcp, local)?;
         let (shared, parker) = ListenerShared::new(backlog);
         let shared = Arc::new(shared);
-        self.tell_all(|| Command::Listen(local, shared.clone()));
-        Ok(Listening { shared, parker, local })
+        let (known, answer) = Known::by(self.workers.len());
+        self.tell_all(|| Command::Listen(local, shared.clone(), answer.clone()));
+        Ok(Listening { shared, parker, local, known })
     }
 
     fn bind_udp(&mut self, local: SocketAddr) -> Result<BoundUdp> {
@@ -282,8 +313,9 @@ impl Control {
         };
         let (shared, parker) = UdpShared::new(first.port.clone());
         let shared = Arc::new(shared);
-        self.tell_all(|| Command::BindUdp(local, shared.clone()));
-        Ok(BoundUdp { shared, parker, local })
+        let (known, answer) = Known::by(self.workers.len());
+        self.tell_all(|| Command::BindUdp(local, shared.clone(), answer.clone()));
+        Ok(BoundUdp { shared, parker, local, known })
     }
 
     /// Takes a port by name, or any for port 0. The unspecified address means the first of ours.

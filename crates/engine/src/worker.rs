@@ -51,9 +51,11 @@ pub enum Poll {
 /// What the control plane tells a worker.
 pub(crate) enum Command {
     Connect { local: std::net::SocketAddr, remote: std::net::SocketAddr, end: Box<SocketEnd> },
-    Listen(std::net::SocketAddr, Arc<ListenerShared>),
+    /// Answered as soon as it is known.
+    Listen(std::net::SocketAddr, Arc<ListenerShared>, Sender<()>),
     Unlisten(std::net::SocketAddr),
-    BindUdp(std::net::SocketAddr, Arc<UdpShared>),
+    /// Answered as soon as it is known.
+    BindUdp(std::net::SocketAddr, Arc<UdpShared>, Sender<()>),
     UnbindUdp(std::net::SocketAddr),
     Learn { ip: std::net::IpAddr, mac: MacAddr, permanent: bool },
     NeighborGone(std::net::IpAddr),
@@ -318,11 +320,15 @@ impl<D: Device> Worker<D> {
             Command::Connect { local, remote, end } => {
                 stack.connect(now, local, remote, *end);
             }
-            Command::Listen(local, listener) => {
+            Command::Listen(local, listener, known) => {
                 stack.listen(local, listener);
+                let _ = known.try_send(());
             }
             Command::Unlisten(local) => stack.unlisten(local),
-            Command::BindUdp(local, socket) => stack.bind_udp(local, socket),
+            Command::BindUdp(local, socket, known) => {
+                stack.bind_udp(local, socket);
+                let _ = known.try_send(());
+            }
             Command::UnbindUdp(local) => {
                 // What it has sent before it went still goes out.
                 stack.send_datagrams(now, &mut egress);

@@ -16,7 +16,7 @@ use bypath_xdp::{Device, DeviceInfo, DeviceStats, Frame, Impairments, RxBatch, U
 use crossbeam::channel::{Receiver, bounded, unbounded};
 use crossbeam::queue::ArrayQueue;
 
-use crate::control::ControlMessage;
+use crate::control::{ControlMessage, Known};
 use crate::handoff::handoff;
 use crate::route::{Prefix, RouteTable};
 use crate::service::NoService;
@@ -239,11 +239,9 @@ fn accept(listener: &ListenerShared, parker: &crossbeam::sync::Parker) -> TcpEnd
 fn listen(nodes: &[Node], local: SocketAddr) -> (Arc<ListenerShared>, crossbeam::sync::Parker) {
     let (listener, parker) = ListenerShared::new(16);
     let listener = Arc::new(listener);
-    for node in nodes {
-        node.tell(Command::Listen(local, listener.clone()));
-        // Known before anybody connects.
-        node.report();
-    }
+    let (known, answer) = Known::by(nodes.len());
+    nodes.iter().for_each(|node| node.tell(Command::Listen(local, listener.clone(), answer.clone())));
+    known.wait().expect("all know it before anybody connects");
     (listener, parker)
 }
 

@@ -29,10 +29,13 @@ impl TcpListener {
     /// Listens at `local`, an address of the engine's; port 0 takes any, the unspecified address the first.
     ///
     /// # Errors
-    /// `AddrInUse` if the engine or the kernel uses the port, `AddrNotAvailable` if the address is not ours.
+    /// `AddrInUse` if the engine or the kernel uses the port, `AddrNotAvailable` if the address is not ours,
+    /// `TimedOut` if a worker of the engine does not come to take it.
     pub fn bind(engine: &Engine, local: SocketAddr) -> Result<Self> {
-        let Listening { shared, parker, local } = engine.listen(local, BACKLOG)?;
-        Ok(Self { engine: engine.clone(), shared, waiting: Mutex::new((parker, None)), local })
+        let Listening { shared, parker, local, known } = engine.listen(local, BACKLOG)?;
+        let listener = Self { engine: engine.clone(), shared, waiting: Mutex::new((parker, None)), local };
+        known.wait()?;
+        Ok(listener)
     }
 
     /// Waits for the next connection.

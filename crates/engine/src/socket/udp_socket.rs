@@ -25,10 +25,13 @@ impl UdpSocket {
     /// A socket at `local`, an address of the engine's; port 0 takes any, the unspecified address the first.
     ///
     /// # Errors
-    /// `AddrInUse` if the engine or the kernel uses the port, `AddrNotAvailable` if the address is not ours.
+    /// `AddrInUse` if the engine or the kernel uses the port, `AddrNotAvailable` if the address is not ours,
+    /// `TimedOut` if a worker of the engine does not come to take it.
     pub fn bind(engine: &Engine, local: SocketAddr) -> Result<Self> {
-        let BoundUdp { shared, parker, local } = engine.bind_udp(local)?;
-        Ok(Self { engine: engine.clone(), shared, waiting: Mutex::new((parker, None)), local })
+        let BoundUdp { shared, parker, local, known } = engine.bind_udp(local)?;
+        let socket = Self { engine: engine.clone(), shared, waiting: Mutex::new((parker, None)), local };
+        known.wait()?;
+        Ok(socket)
     }
 
     /// Sends a datagram. It is not kept: if the network has no room for it, it is lost.
