@@ -148,8 +148,10 @@ impl Attachment {
 
 /// What a port is kept for: its lease, and how many flows, listeners and sockets use it.
 struct PortUse {
-    /// Held for its effect: the kernel may not use the port meanwhile.
-    _lease: PortLease,
+    /// Held for its effect: the kernel may not use the port meanwhile, nor another socket if it is exclusive.
+    lease: PortLease,
+    /// A listener has, or had it: the connections that it took are not in [`Control::connections`].
+    listened: bool,
     users: usize,
 }
 
@@ -219,10 +221,7 @@ impl Control {
                 ControlMessage::Listen { local, backlog, reply } => {
                     let _ = reply.send(self.listen(local, backlog));
                 }
-                ControlMessage::Unlisten(local) => {
-                    self.tell_all(|| Command::Unlisten(local));
-                    self.unuse(Transport::Tcp, local);
-                }
+                ControlMessage::Unlisten(local) => self.unlisten(local),
                 ControlMessage::BindUdp { local, reply } => {
                     let _ = reply.send(self.bind_udp(local));
                 }
@@ -276,9 +275,11 @@ impl Control {
 
     fn connect(&mut self, remote: SocketAddr, first: Option<&[u8]>) -> Result<Opened> {
         let source = self.source_for(remote.ip())?;
-        let connections = &self.connections;
+        let (connections, uses) = (&self.connections, &self.uses);
         let lease = self.ports.for_connection(Transport::Tcp, source, remote, |port| {
-            connections.get(&SocketAddr::new(source, port)).is_none_or(|peers| !peers.contains(&remote))
+            let local = SocketAddr::new(source, port);
+            connections.get(&local).is_none_or(|peers| !peers.contains(&remote))
+                && uses.get(&(Transport::Tcp, local)).is_none_or(|found| !found.listened)
         })?;
         let local = SocketAddr::new(source, lease.port());
         let key = FlowKey::new(local, remote)
@@ -304,6 +305,19 @@ impl Control {
         let (known, answer) = Known::by(self.workers.len());
         self.tell_all(|| Command::Listen(local, shared.clone(), answer.clone()));
         Ok(Listening { shared, parker, local, known })
+    }
+
+    /// Another listener may have the port from here on. It stays with the engine until every worker has said that
+    /// it takes no more connections, by when all those that it took are counted.
+    fn unlisten(&mut self, local: SocketAddr) {
+        let Some(found) = self.uses.get_mut(&(Transport::Tcp, local)) else { return };
+        if let Ok(share) = self.ports.share(Transport::Tcp, local) {
+            found.lease = share;
+        }
+        // One user for each worker takes the place of the listener.
+        found.users += self.workers.len();
+        self.tell_all(|| Command::Unlisten(local));
+        self.unuse(Transport::Tcp, local);
     }
 
     fn bind_udp(&mut self, local: SocketAddr) -> Result<BoundUdp> {
@@ -341,13 +355,18 @@ impl Control {
     fn use_port(&mut self, transport: Transport, local: SocketAddr, lease: PortLease) -> Result<()> {
         if let Some(found) = self.uses.get_mut(&(transport, local)) {
             found.users += 1;
+            if lease.is_exclusive() {
+                found.lease = lease;
+                found.listened = true;
+            }
             return Ok(());
         }
         if let Attachment::Shared { steering, .. } = &mut self.attachment {
             let port = local.port();
             steering.own_ports(local.ip(), protocol(transport), port..=port).map_err(Error::other)?;
         }
-        self.uses.insert((transport, local), PortUse { _lease: lease, users: 1 });
+        let listened = lease.is_exclusive();
+        self.uses.insert((transport, local), PortUse { lease, listened, users: 1 });
         Ok(())
     }
 
@@ -384,6 +403,7 @@ impl Control {
                 }
                 self.unuse(Transport::Tcp, local);
             }
+            StackEvent::Unlistened(local) => self.unuse(Transport::Tcp, local),
             StackEvent::NeedNeighbor(ip) => {
                 if let Attachment::Shared { neighbors, .. } = &mut self.attachment
                     && let Err(error) = neighbors.ask(ip)

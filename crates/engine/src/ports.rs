@@ -391,6 +391,11 @@ pub(crate) struct PortLease {
 }
 
 impl PortLease {
+    /// Whether no other socket may have the port meanwhile.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.claims
+    }
+
     /// The port.
     pub(crate) fn port(&self) -> u16 {
         self.port

@@ -23,8 +23,8 @@ use crate::route::RouteTable;
 use crate::socket::listener::ListenerShared;
 use crate::socket::shared::Wake;
 use crate::socket::udp::UdpShared;
-use crate::stack::Stack;
 use crate::stack::ingress::Verdict;
+use crate::stack::{Stack, StackEvent};
 
 /// Frames taken from the device at once.
 const BATCH: usize = 64;
@@ -50,14 +50,22 @@ pub enum Poll {
 
 /// What the control plane tells a worker.
 pub(crate) enum Command {
-    Connect { local: std::net::SocketAddr, remote: std::net::SocketAddr, end: Box<SocketEnd> },
+    Connect {
+        local: std::net::SocketAddr,
+        remote: std::net::SocketAddr,
+        end: Box<SocketEnd>,
+    },
     /// Answered as soon as it is known.
     Listen(std::net::SocketAddr, Arc<ListenerShared>, Sender<()>),
     Unlisten(std::net::SocketAddr),
     /// Answered as soon as it is known.
     BindUdp(std::net::SocketAddr, Arc<UdpShared>, Sender<()>),
     UnbindUdp(std::net::SocketAddr),
-    Learn { ip: std::net::IpAddr, mac: MacAddr, permanent: bool },
+    Learn {
+        ip: std::net::IpAddr,
+        mac: MacAddr,
+        permanent: bool,
+    },
     NeighborGone(std::net::IpAddr),
     Routes(RouteTable),
     Mtu(u32),
@@ -324,7 +332,11 @@ impl<D: Device> Worker<D> {
                 stack.listen(local, listener);
                 let _ = known.try_send(());
             }
-            Command::Unlisten(local) => stack.unlisten(local),
+            Command::Unlisten(local) => {
+                stack.unlisten(local);
+                // Behind what it accepted before.
+                stack.events.push_back(StackEvent::Unlistened(local));
+            }
             Command::BindUdp(local, socket, known) => {
                 stack.bind_udp(local, socket);
                 let _ = known.try_send(());

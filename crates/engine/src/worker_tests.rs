@@ -23,7 +23,7 @@ use crate::service::NoService;
 use crate::socket::end::{TcpEnd, socket_pair};
 use crate::socket::listener::ListenerShared;
 use crate::socket::shared::{Wake, WorkerPort};
-use crate::stack::{Stack, StackConfig};
+use crate::stack::{Stack, StackConfig, StackEvent};
 use crate::template::Medium;
 use crate::worker::{Command, Links, Poll, Worker, WorkerReport, WorkerWaker};
 
@@ -81,7 +81,7 @@ struct Node {
     port: Arc<WorkerPort>,
     thread: JoinHandle<()>,
     held: Arc<AtomicI64>,
-    _events: Receiver<ControlMessage>,
+    events: Receiver<ControlMessage>,
 }
 
 impl Node {
@@ -171,7 +171,7 @@ fn host(me: u8, peer: u8, mtu: u32, devices: Vec<MemoryDevice>) -> Vec<Node> {
         let device = Counted { inner: device, held: held.clone() };
         let worker = Worker::new(index, device, stack, links, Poll::Adaptive);
         let thread = std::thread::spawn(move || worker.run());
-        let node = Node { commands, waker, port, thread, held, _events: events };
+        let node = Node { commands, waker, port, thread, held, events };
         // Corruption may hit ARP, which has no checksum of its own: the wire has none either.
         node.tell(Command::Learn { ip: ip(peer), mac: mac(peer), permanent: true });
         nodes.push(node);
@@ -299,6 +299,27 @@ fn a_device_with_few_frames_and_a_short_ring_is_slower_and_still_loses_none() {
     for mtu in [1500, 9000] {
         let few = MemoryConfig { frames: 64, tx_ring: 8, ..memory(mtu, (mac(1), mac(2))) };
         transfer_with(&few, 8 << 20, &loss);
+    }
+}
+
+#[test]
+fn a_worker_says_that_it_has_stopped_listening_after_what_it_accepted() {
+    let (a, b) = pair(&memory(1500, (mac(1), mac(2))), Impairments::none(), Impairments::none()).unwrap();
+    let (a, b) = (host(1, 2, 1500, vec![a]), host(2, 1, 1500, vec![b]));
+    let (listener, parker) = listen(&b, at(2, 80));
+    let client = a[0].connect(at(1, 40_000), at(2, 80));
+    let server = accept(&listener, &parker);
+    b[0].tell(Command::Unlisten(at(2, 80)));
+    let said: Vec<_> = std::iter::from_fn(|| match b[0].events.recv_timeout(PATIENCE) {
+        Ok(ControlMessage::Worker(event)) => Some(event),
+        _ => None,
+    })
+    .take(2)
+    .collect();
+    assert!(matches!(said[..], [StackEvent::FlowAccepted(_), StackEvent::Unlistened(_)]), "{said:?}");
+    drop((client, server));
+    for node in a.into_iter().chain(b) {
+        node.stop();
     }
 }
 

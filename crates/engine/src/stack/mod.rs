@@ -76,6 +76,8 @@ pub(crate) enum StackEvent {
     FlowAccepted(FlowKey),
     /// A flow is gone; its port may be given back.
     FlowClosed(FlowKey),
+    /// No more connections to this address are accepted here; those before were told of.
+    Unlistened(SocketAddr),
     /// The kernel should find this neighbour.
     NeedNeighbor(IpAddr),
 }

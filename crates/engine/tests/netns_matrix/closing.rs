@@ -17,7 +17,7 @@ fn netns_the_other_direction_goes_on_when_we_have_closed_ours() {
     let lab = bad_wire(1500);
     let engine = engine(&lab, hasty()).start().unwrap();
     for way in WAYS {
-        let (ours, theirs, _listener) = pair(&lab, &engine, way);
+        let (ours, theirs) = pair(&lab, &engine, way);
         send(&ours, OURS, LEN);
         ours.shutdown(Shutdown::Write).unwrap();
         receive(&theirs, OURS, LEN);
@@ -39,7 +39,7 @@ fn netns_our_direction_goes_on_when_the_kernel_has_closed_its_own() {
     let lab = bad_wire(1500);
     let engine = engine(&lab, hasty()).start().unwrap();
     for way in WAYS {
-        let (ours, theirs, _listener) = pair(&lab, &engine, way);
+        let (ours, theirs) = pair(&lab, &engine, way);
         send(&theirs, THEIRS, LEN);
         theirs.shutdown(Shutdown::Write).unwrap();
         receive(&ours, THEIRS, LEN);
@@ -81,7 +81,7 @@ fn netns_a_reset_of_the_kernel_in_mid_stream_ends_both_directions() {
     let lab = lab().up().unwrap();
     let engine = engine(&lab, hasty()).start().unwrap();
     for way in WAYS {
-        let (ours, theirs, _listener) = pair(&lab, &engine, way);
+        let (ours, theirs) = pair(&lab, &engine, way);
         std::thread::scope(|scope| {
             let writing = scope.spawn(|| write_until_error(&ours));
             let reading = scope.spawn(|| read_until_error(&ours));
@@ -104,7 +104,7 @@ fn netns_a_reset_of_ours_in_mid_stream_ends_the_kernels_connection() {
     let lab = lab().up().unwrap();
     let engine = engine(&lab, hasty()).start().unwrap();
     for way in WAYS {
-        let (ours, theirs, _listener) = pair(&lab, &engine, way);
+        let (ours, theirs) = pair(&lab, &engine, way);
         std::thread::scope(|scope| {
             let writing = scope.spawn(|| write_until_error(&theirs));
             let mut buffer = vec![0; 1 << 20];
@@ -160,7 +160,7 @@ fn many(lab: &Lab, engine: &Engine, way: Way, count: usize) -> Closers {
                 listener.set_accept_timeout(Some(LONG));
                 let at = listener.local_addr();
                 for i in 0..count {
-                    let theirs = kernel_connects(lab, at);
+                    let theirs = KernelStream::connect(at).unwrap();
                     talk(listener.accept().unwrap().0, theirs, i % 2 == 0, &mut closers);
                 }
             }

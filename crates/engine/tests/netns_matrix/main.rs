@@ -6,7 +6,7 @@ mod closing;
 mod options;
 mod path;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener as KernelListener, TcpStream as KernelStream};
 use std::time::{Duration, Instant};
 
@@ -59,42 +59,27 @@ fn near_at(lab: &Lab, v6: bool) -> SocketAddr {
     if v6 { lab.near().at_v6(0) } else { lab.near().at(0) }
 }
 
-/// A connection, seen from both ends, and where it was accepted if we did that.
-type Pair = (TcpStream, KernelStream, Option<TcpListener>);
-
-/// The kernel connects to a listener of ours, which workers learn of only after it has been made.
-fn kernel_connects(lab: &Lab, at: SocketAddr) -> KernelStream {
-    let started = Instant::now();
-    loop {
-        match lab.far().run(|| KernelStream::connect(at)).unwrap() {
-            Ok(stream) => return stream,
-            Err(error) => {
-                let early = error.kind() == ErrorKind::ConnectionRefused && started.elapsed() < LONG;
-                assert!(early, "{error}");
-            }
-        }
-    }
-}
+/// A connection, seen from both ends.
+type Pair = (TcpStream, KernelStream);
 
 fn pair(lab: &Lab, engine: &Engine, way: Way) -> Pair {
-    let (ours, theirs, listener) = if way.we_open {
+    let (ours, theirs) = if way.we_open {
         let at = far_at(lab, way.v6);
         let listener = lab.far().run(|| KernelListener::bind(at)).unwrap().unwrap();
         let ours = TcpStream::connect_timeout(engine, listener.local_addr().unwrap(), LONG).unwrap();
-        (ours, listener.accept().unwrap().0, None)
+        (ours, listener.accept().unwrap().0)
     } else {
         let listener = TcpListener::bind(engine, near_at(lab, way.v6)).unwrap();
         listener.set_accept_timeout(Some(LONG));
-        let at = listener.local_addr();
-        let theirs = kernel_connects(lab, at);
-        (listener.accept().unwrap().0, theirs, Some(listener))
+        let theirs = lab.far().run(|| KernelStream::connect(listener.local_addr())).unwrap().unwrap();
+        (listener.accept().unwrap().0, theirs)
     };
     theirs.set_read_timeout(Some(LONG)).unwrap();
     theirs.set_write_timeout(Some(LONG)).unwrap();
     ours.set_read_timeout(Some(LONG)).unwrap();
     ours.set_write_timeout(Some(LONG)).unwrap();
     assert_eq!(ours.peer_addr(), theirs.local_addr().unwrap());
-    (ours, theirs, listener)
+    (ours, theirs)
 }
 
 fn send(mut stream: impl Write, pattern: Pattern, len: u64) {
@@ -109,7 +94,7 @@ fn receive(stream: impl Read, pattern: Pattern, len: u64) {
 }
 
 /// Both ends send so much at once and read to the end.
-fn exchange((ours, theirs, _): &Pair, len: u64) {
+fn exchange((ours, theirs): &Pair, len: u64) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             send(ours, OURS, len);
