@@ -24,12 +24,17 @@ fn exists(netns: &str) -> bool {
 fn upload(host: &Host, service: &TcpService, pattern: Pattern, len: u64) -> Vec<u8> {
     let address = service.address();
     host.run(|| {
-        let mut stream = TcpStream::connect(address).unwrap();
-        std::io::copy(&mut pattern.reader(len), &mut stream).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut back = Vec::new();
-        stream.read_to_end(&mut back).unwrap();
-        back
+        let stream = TcpStream::connect(address).unwrap();
+        std::thread::scope(|scope| {
+            // What comes back is read meanwhile: it need not fit into the buffers of both ends.
+            scope.spawn(|| {
+                std::io::copy(&mut pattern.reader(len), &mut &stream).unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
+            });
+            let mut back = Vec::new();
+            (&stream).read_to_end(&mut back).unwrap();
+            back
+        })
     })
     .unwrap()
 }
