@@ -18,9 +18,13 @@ fn netns_the_other_direction_goes_on_when_we_have_closed_ours() {
     let engine = engine(&lab, hasty()).start().unwrap();
     for way in WAYS {
         let (ours, theirs) = pair(&lab, &engine, way);
-        send(&ours, OURS, LEN);
-        ours.shutdown(Shutdown::Write).unwrap();
-        receive(&theirs, OURS, LEN);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                send(&ours, OURS, LEN);
+                ours.shutdown(Shutdown::Write).unwrap();
+            });
+            receive(&theirs, OURS, LEN);
+        });
         // Its end was read: from here on the connection is half-closed.
         std::thread::scope(|scope| {
             scope.spawn(|| {
