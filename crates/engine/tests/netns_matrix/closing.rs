@@ -12,27 +12,40 @@ use crate::*;
 
 const LEN: u64 = 300_000;
 
+/// Sends and closes one direction. It is read meanwhile: no window and buffer need hold all of it.
+fn one_way<From, To>(from: &From, to: &To, close: impl Fn(&From) + Sync, pattern: Pattern)
+where
+    From: Sync,
+    To: Sync,
+    for<'a> &'a From: Write,
+    for<'a> &'a To: Read,
+{
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            send(from, pattern, LEN);
+            close(from);
+        });
+        receive(to, pattern, LEN);
+    });
+}
+
+fn close_ours(stream: &TcpStream) {
+    stream.shutdown(Shutdown::Write).unwrap();
+}
+
+fn close_theirs(stream: &KernelStream) {
+    stream.shutdown(Shutdown::Write).unwrap();
+}
+
 #[test]
 fn netns_the_other_direction_goes_on_when_we_have_closed_ours() {
     let lab = bad_wire(1500);
     let engine = engine(&lab, hasty()).start().unwrap();
     for way in WAYS {
         let (ours, theirs) = pair(&lab, &engine, way);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                send(&ours, OURS, LEN);
-                ours.shutdown(Shutdown::Write).unwrap();
-            });
-            receive(&theirs, OURS, LEN);
-        });
+        one_way(&ours, &theirs, close_ours, OURS);
         // Its end was read: from here on the connection is half-closed.
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                send(&theirs, THEIRS, LEN);
-                theirs.shutdown(Shutdown::Write).unwrap();
-            });
-            receive(&ours, THEIRS, LEN);
-        });
+        one_way(&theirs, &ours, close_theirs, THEIRS);
         assert_eq!((&ours).write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
     }
     wait_for_no_flows(&engine);
@@ -44,21 +57,8 @@ fn netns_our_direction_goes_on_when_the_kernel_has_closed_its_own() {
     let engine = engine(&lab, hasty()).start().unwrap();
     for way in WAYS {
         let (ours, theirs) = pair(&lab, &engine, way);
-        std::thread::scope(|scope| {
-            // Our window and the kernel's buffer together need not hold all of it.
-            scope.spawn(|| {
-                send(&theirs, THEIRS, LEN);
-                theirs.shutdown(Shutdown::Write).unwrap();
-            });
-            receive(&ours, THEIRS, LEN);
-        });
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                send(&ours, OURS, LEN);
-                ours.shutdown(Shutdown::Write).unwrap();
-            });
-            receive(&theirs, OURS, LEN);
-        });
+        one_way(&theirs, &ours, close_theirs, THEIRS);
+        one_way(&ours, &theirs, close_ours, OURS);
     }
     wait_for_no_flows(&engine);
     assert_eq!(states_left(&lab).0, Vec::<String>::new());

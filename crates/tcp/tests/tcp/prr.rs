@@ -2,17 +2,10 @@
 
 use bypath_tcp::{Config, CongestionControl};
 
-use crate::script::{Script, Seg, again, ms, with_sack};
+use crate::script::{Script, Seg, again, ms, out_for_a_while, with_sack};
 
 fn reno() -> Config {
     Config { congestion: CongestionControl::NewReno, initial_window_segments: 20, ..with_sack() }
-}
-
-fn twenty_out(config: Config) -> Script {
-    let mut s = Script::open(config);
-    assert_eq!(s.write(200_000).len(), 20);
-    s.now = s.now + ms(100);
-    s
 }
 
 /// The first segment is lost, the others arrive one by one. Segments sent on each acknowledgement.
@@ -22,7 +15,7 @@ fn one_lost(s: &mut Script) -> Vec<usize> {
 
 #[test]
 fn half_a_segment_goes_out_for_each_that_arrives_all_through_the_round_trip() {
-    let mut s = twenty_out(reno());
+    let mut s = out_for_a_while(20, reno());
     let sent = one_lost(&mut s);
     // Two by limited transmit, the retransmission, and then about every second arrival lets one out: ten of the twenty-two.
     assert_eq!(sent[..3], [1, 1, 1]);
@@ -39,14 +32,14 @@ fn half_a_segment_goes_out_for_each_that_arrives_all_through_the_round_trip() {
 
 #[test]
 fn switched_off_it_is_silent_for_half_the_round_trip() {
-    let mut s = twenty_out(Config { prr: false, ..reno() });
+    let mut s = out_for_a_while(20, Config { prr: false, ..reno() });
     let sent = one_lost(&mut s);
     assert!(sent[3..].windows(6).any(|w| w == [0; 6]), "{sent:?}");
 }
 
 #[test]
 fn when_most_is_lost_the_window_is_not_filled_in_one_burst() {
-    let mut s = twenty_out(reno());
+    let mut s = out_for_a_while(20, reno());
     // Fifteen of twenty are lost: the pipe is far below its target of ten.
     let sent = s.answer(Seg::ack(0, 0).sack(&[(15_000, 20_000)]));
     assert_eq!(again(&sent).len(), 5, "as many as arrived: {sent:?}");
@@ -58,7 +51,7 @@ fn when_most_is_lost_the_window_is_not_filled_in_one_burst() {
 
 #[test]
 fn a_loss_found_by_the_reordering_timer_is_retransmitted_at_once() {
-    let mut s = twenty_out(reno());
+    let mut s = out_for_a_while(20, reno());
     s.answer(Seg::ack(0, 0).sack(&[(1_000, 2_000)]));
     assert_eq!(again(&s.pass(ms(26))), [(0, 1_000)]);
 }

@@ -2,28 +2,16 @@
 
 use bypath_tcp::{Config, CongestionControl};
 
-use crate::script::{OURS, Script, Seg, again, ms, with_sack};
-
-/// Ten segments out, a round trip ago.
-fn ten_out(config: Config) -> Script {
-    let mut s = Script::open(config);
-    assert_eq!(s.write(200_000).len(), 10);
-    s.now = s.now + ms(100);
-    s
-}
-
-fn nxt(s: &Script) -> i64 {
-    i64::from(s.conn.snd_nxt().offset_from(OURS))
-}
+use crate::script::{Script, Seg, again, ms, next_offset, out_for_a_while, with_sack};
 
 /// A round trip later all that is out arrives, but for its first segment; returns how long that is waited for
 /// before it goes out again, at most so many milliseconds. Then it arrives.
 fn patience(s: &mut Script, most: u64) -> Option<u64> {
     // Everything out at one time.
-    let una = nxt(s);
+    let una = next_offset(s);
     s.now = s.now + ms(100);
     s.answer(Seg::ack(0, una));
-    let nxt_before = nxt(s);
+    let nxt_before = next_offset(s);
     s.now = s.now + ms(100);
     s.deliver(Seg::ack(0, una).sack(&[(una + 1_000, nxt_before)]));
     let first = |sent: &[crate::script::Sent]| again(sent).first() == Some(&(una, 1_000));
@@ -53,7 +41,7 @@ fn only_what_was_sent_before_what_arrived_is_lost_though_it_went_out_in_one_burs
 
 #[test]
 fn a_retransmission_that_is_answered_too_soon_does_not_make_the_rest_overdue() {
-    let mut s = ten_out(with_sack());
+    let mut s = out_for_a_while(10, with_sack());
     assert_eq!(again(&s.answer(Seg::ack(0, 0).sack(&[(1_000, 4_000)]))), [(0, 1_000)]);
     s.now = s.now + ms(1);
     // The first sending has arrived after all.
@@ -64,7 +52,7 @@ fn a_retransmission_that_is_answered_too_soon_does_not_make_the_rest_overdue() {
 
 #[test]
 fn the_echoed_timestamp_tells_that_the_first_sending_was_answered() {
-    let mut s = ten_out(Config { timestamps: true, undo: false, ..with_sack() });
+    let mut s = out_for_a_while(10, Config { timestamps: true, undo: false, ..with_sack() });
     let stamp = s.own_stamp() - 100;
     let len = i64::from(s.conn.mss());
     s.deliver(Seg::ack(0, 0).sack(&[(len, 4 * len)]));
@@ -73,7 +61,7 @@ fn the_echoed_timestamp_tells_that_the_first_sending_was_answered() {
     s.now = s.now + ms(110);
     let peer = s.stamp();
     assert_eq!(again(&s.answer(Seg::ack(0, 4 * len).stamp(peer, stamp))), []);
-    let mut s = ten_out(Config { timestamps: true, undo: false, ..with_sack() });
+    let mut s = out_for_a_while(10, Config { timestamps: true, undo: false, ..with_sack() });
     s.deliver(Seg::ack(0, 0).sack(&[(len, 4 * len)]));
     s.poll_all();
     let stamp = s.own_stamp();
@@ -85,7 +73,7 @@ fn the_echoed_timestamp_tells_that_the_first_sending_was_answered() {
 
 #[test]
 fn a_sample_shorter_than_any_before_is_not_taken_from_what_was_sent_twice() {
-    let mut s = ten_out(Config { timestamps: true, ..with_sack() });
+    let mut s = out_for_a_while(10, Config { timestamps: true, ..with_sack() });
     let len = i64::from(s.conn.mss());
     s.deliver(Seg::ack(0, 0).sack(&[(len, 4 * len)]));
     s.poll_all();
@@ -105,7 +93,7 @@ fn patience_grows_with_reports_of_duplicates_and_is_short_again_after_sixteen_re
     // The path reorders; a first recovery proves needless.
     s.deliver(Seg::ack(0, 0).sack(&[(1_000, 4_000)]));
     assert_eq!(again(&s.poll_all()), [(0, 1_000)]);
-    let end = nxt(&s);
+    let end = next_offset(&s);
     s.now = s.now + ms(100);
     s.answer(Seg::ack(0, end).sack(&[(0, 1_000)]));
     assert_eq!(s.conn.stats().spurious_recoveries, 1);
@@ -121,12 +109,12 @@ fn patience_grows_once_a_round_trip_and_to_one_round_trip_at_most() {
     s.write(10_000_000);
     s.now = s.now + ms(100);
     for _ in 0..8 {
-        let (una, end) = (s.una(), nxt(&s));
+        let (una, end) = (s.una(), next_offset(&s));
         s.deliver(Seg::ack(0, una).sack(&[(una + 1_000, end)]));
         let mut sent = s.poll_all();
         sent.extend(s.pass(ms(110)));
         assert_eq!(again(&sent)[0], (una, 1_000));
-        let end = nxt(&s);
+        let end = next_offset(&s);
         s.now = s.now + ms(100);
         s.answer(Seg::ack(0, end).sack(&[(una, una + 1_000)]));
         s.answer(Seg::ack(0, end).sack(&[(una, una + 1_000)]));
@@ -162,7 +150,7 @@ mod by_counting {
 
     #[test]
     fn three_segments_beyond_a_hole_show_it_lost_and_two_do_not_however_long_it_takes() {
-        let mut s = ten_out(counting());
+        let mut s = out_for_a_while(10, counting());
         s.deliver(Seg::ack(0, 0).sack(&[(1_000, 3_000)]));
         assert_eq!(again(&s.poll_all()), []);
         assert_eq!(again(&s.pass(ms(90))), []);
@@ -200,7 +188,7 @@ mod limited_transmit {
 
     #[test]
     fn what_arrived_beyond_a_hole_lets_new_data_out() {
-        let mut s = ten_out(with_sack());
+        let mut s = out_for_a_while(10, with_sack());
         let sent = s.answer(Seg::ack(0, 0).sack(&[(1_000, 2_000)]));
         assert_eq!(crate::script::ranges(&sent), [(10_000, 1_000)]);
     }
@@ -208,7 +196,7 @@ mod limited_transmit {
     #[test]
     fn switched_off_nothing_goes_out_before_recovery() {
         for sack in [true, false] {
-            let mut s = ten_out(Config { limited_transmit: false, sack, ..with_sack() });
+            let mut s = out_for_a_while(10, Config { limited_transmit: false, sack, ..with_sack() });
             for n in 1..=2 {
                 let seg = Seg::ack(0, 0);
                 let sent = s.answer(if sack { seg.sack(&[(1_000, 1_000 * (n + 1))]) } else { seg });

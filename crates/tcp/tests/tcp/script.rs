@@ -334,3 +334,16 @@ pub(crate) fn ranges(sent: &[Sent]) -> Vec<(i64, u32)> {
 pub(crate) fn again(sent: &[Sent]) -> Vec<(i64, u32)> {
     sent.iter().filter(|t| t.again).map(Sent::range).collect()
 }
+
+/// So many segments out, a round trip ago: all of the first window.
+pub(crate) fn out_for_a_while(segments: usize, config: Config) -> Script {
+    let mut s = Script::open(config);
+    assert_eq!(s.write(200_000).len(), segments);
+    s.now = s.now + ms(100);
+    s
+}
+
+/// Where the next new byte goes.
+pub(crate) fn next_offset(s: &Script) -> i64 {
+    i64::from(s.conn.snd_nxt().offset_from(OURS))
+}

@@ -2,26 +2,15 @@
 
 use bypath_tcp::{Config, CongestionControl};
 
-use crate::script::{OURS, Script, Seg, again, ms, plain, ranges, with_sack};
-
-fn ten_out(config: Config) -> Script {
-    let mut s = Script::open(config);
-    assert_eq!(s.write(200_000).len(), 10);
-    s.now = s.now + ms(100);
-    s
-}
-
-fn nxt(s: &Script) -> i64 {
-    i64::from(s.conn.snd_nxt().offset_from(OURS))
-}
+use crate::script::{Script, Seg, again, ms, next_offset, out_for_a_while, plain, ranges, with_sack};
 
 #[test]
 fn a_recovery_of_which_everything_is_reported_twice_is_taken_back() {
     for congestion in [CongestionControl::Cubic, CongestionControl::NewReno] {
-        let mut s = ten_out(Config { congestion, prr: false, ..with_sack() });
+        let mut s = out_for_a_while(10, Config { congestion, prr: false, ..with_sack() });
         s.deliver(Seg::ack(0, 0).sack(&[(2_000, 7_000)]));
         assert_eq!(again(&s.poll_all()).len(), 2);
-        let end = nxt(&s);
+        let end = next_offset(&s);
         s.answer(Seg::ack(0, end));
         assert!(s.conn.ssthresh() <= 7_000);
         s.answer(Seg::ack(0, end).sack(&[(0, 1_000)]));
@@ -34,10 +23,10 @@ fn a_recovery_of_which_everything_is_reported_twice_is_taken_back() {
 
 #[test]
 fn duplicates_of_what_was_never_sent_again_take_nothing_back() {
-    let mut s = ten_out(with_sack());
+    let mut s = out_for_a_while(10, with_sack());
     s.deliver(Seg::ack(0, 0).sack(&[(1_000, 5_000)]));
     s.poll_all();
-    let (end, ssthresh) = (nxt(&s), s.conn.ssthresh());
+    let (end, ssthresh) = (next_offset(&s), s.conn.ssthresh());
     s.answer(Seg::ack(0, 3_000));
     // From before the recovery: the network doubles what it carries.
     s.answer(Seg::ack(0, end).sack(&[(-1_000, -500)]));
@@ -46,7 +35,7 @@ fn duplicates_of_what_was_never_sent_again_take_nothing_back() {
 
 #[test]
 fn an_echo_of_the_first_sending_takes_a_recovery_back_at_once() {
-    let mut s = ten_out(Config { timestamps: true, ..with_sack() });
+    let mut s = out_for_a_while(10, Config { timestamps: true, ..with_sack() });
     let len = i64::from(s.conn.mss());
     let first = s.own_stamp() - 100;
     s.deliver(Seg::ack(0, 0).sack(&[(len, 4 * len)]));
@@ -61,13 +50,13 @@ fn an_echo_of_the_first_sending_takes_a_recovery_back_at_once() {
 
 #[test]
 fn an_echo_of_the_second_sending_takes_nothing_back() {
-    let mut s = ten_out(Config { timestamps: true, ..with_sack() });
+    let mut s = out_for_a_while(10, Config { timestamps: true, ..with_sack() });
     let len = i64::from(s.conn.mss());
     s.deliver(Seg::ack(0, 0).sack(&[(len, 4 * len)]));
     s.poll_all();
     let second = s.own_stamp();
     s.now = s.now + ms(100);
-    let (peer, end) = (s.stamp(), nxt(&s));
+    let (peer, end) = (s.stamp(), next_offset(&s));
     s.answer(Seg::ack(0, end).stamp(peer, second));
     assert_eq!(s.conn.stats().spurious_recoveries, 0);
     assert!(s.conn.ssthresh() < u32::MAX);
@@ -75,7 +64,7 @@ fn an_echo_of_the_second_sending_takes_nothing_back() {
 
 #[test]
 fn a_timeout_that_an_echo_shows_needless_is_taken_back_with_its_doubling() {
-    let mut s = ten_out(Config { timestamps: true, f_rto: false, ..plain() });
+    let mut s = out_for_a_while(10, Config { timestamps: true, f_rto: false, ..plain() });
     let len = i64::from(s.conn.mss());
     let first = s.own_stamp() - 100;
     assert_eq!(again(&s.pass(ms(1_000))).len(), 2, "two timeouts");
@@ -90,10 +79,10 @@ fn a_timeout_that_an_echo_shows_needless_is_taken_back_with_its_doubling() {
 
 #[test]
 fn switched_off_nothing_is_taken_back() {
-    let mut s = ten_out(Config { undo: false, ..with_sack() });
+    let mut s = out_for_a_while(10, Config { undo: false, ..with_sack() });
     s.deliver(Seg::ack(0, 0).sack(&[(1_000, 5_000)]));
     s.poll_all();
-    let end = nxt(&s);
+    let end = next_offset(&s);
     s.answer(Seg::ack(0, end).sack(&[(0, 1_000)]));
     assert_eq!(s.conn.stats().spurious_recoveries, 0);
     assert!(s.conn.ssthresh() < u32::MAX);
@@ -104,7 +93,7 @@ mod f_rto {
 
     #[test]
     fn after_a_timeout_and_an_acknowledgement_new_data_goes_out_first() {
-        let mut s = ten_out(plain());
+        let mut s = out_for_a_while(10, plain());
         assert_eq!(ranges(&s.pass(ms(300))), [(0, 1_000)]);
         let sent = s.answer(Seg::ack(0, 1_000));
         assert_eq!(ranges(&sent), [(10_000, 1_000), (11_000, 1_000)]);
@@ -112,7 +101,7 @@ mod f_rto {
 
     #[test]
     fn what_is_acknowledged_without_having_been_sent_again_shows_the_timeout_needless() {
-        let mut s = ten_out(plain());
+        let mut s = out_for_a_while(10, plain());
         s.pass(ms(300));
         assert_eq!(s.conn.cwnd(), 1_000);
         s.answer(Seg::ack(0, 1_000));
@@ -126,7 +115,7 @@ mod f_rto {
 
     #[test]
     fn a_duplicate_shows_the_loss_to_be_real() {
-        let mut s = ten_out(plain());
+        let mut s = out_for_a_while(10, plain());
         s.pass(ms(300));
         s.answer(Seg::ack(0, 1_000));
         assert_eq!(again(&s.answer(Seg::ack(0, 1_000))), [(1_000, 1_000)]);
@@ -135,7 +124,7 @@ mod f_rto {
 
     #[test]
     fn with_sack_the_first_sign_of_an_original_is_enough() {
-        let mut s = ten_out(Config { tail_loss_probe: false, ..with_sack() });
+        let mut s = out_for_a_while(10, Config { tail_loss_probe: false, ..with_sack() });
         assert_eq!(again(&s.pass(ms(300))), [(0, 1_000)]);
         s.answer(Seg::ack(0, 0).sack(&[(3_000, 4_000)]));
         assert_eq!(s.conn.stats().spurious_timeouts, 1);
@@ -144,7 +133,7 @@ mod f_rto {
 
     #[test]
     fn with_sack_what_overtakes_shows_the_loss_to_be_real() {
-        let mut s = ten_out(Config { tail_loss_probe: false, ..with_sack() });
+        let mut s = out_for_a_while(10, Config { tail_loss_probe: false, ..with_sack() });
         s.pass(ms(300));
         let sent = s.answer(Seg::ack(0, 1_000));
         assert_eq!(again(&sent), []);
@@ -163,7 +152,7 @@ mod f_rto {
 
     #[test]
     fn without_sack_an_acknowledgement_of_the_retransmission_and_more_proves_nothing() {
-        let mut s = ten_out(plain());
+        let mut s = out_for_a_while(10, plain());
         s.pass(ms(300));
         // The peer held 1,000..5,000 all along.
         s.answer(Seg::ack(0, 5_000));
@@ -172,7 +161,7 @@ mod f_rto {
 
     #[test]
     fn a_timeout_in_fast_recovery_is_not_doubted() {
-        let mut s = ten_out(with_sack());
+        let mut s = out_for_a_while(10, with_sack());
         s.deliver(Seg::ack(0, 0).sack(&[(1_000, 4_000)]));
         s.poll_all();
         s.pass(ms(510));
@@ -183,7 +172,7 @@ mod f_rto {
 
     #[test]
     fn switched_off_what_is_lost_follows_at_once() {
-        let mut s = ten_out(Config { f_rto: false, ..plain() });
+        let mut s = out_for_a_while(10, Config { f_rto: false, ..plain() });
         s.pass(ms(300));
         assert_eq!(ranges(&s.answer(Seg::ack(0, 1_000))), [(1_000, 1_000), (2_000, 1_000)]);
     }
