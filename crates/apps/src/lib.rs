@@ -17,6 +17,7 @@ mod ftp;
 mod http;
 mod kernel_net;
 mod net;
+pub mod serve;
 mod target;
 
 pub use budget::CancelToken;

@@ -144,6 +144,16 @@ impl ServiceConnection<'_> {
         self.conn.set_queued(self.queue.end());
     }
 
+    /// Sends `len` bytes of `source` from `offset` on, or as many as it has; nothing after
+    /// [`ServiceConnection::close`]. One source can serve many parts and connections at once.
+    pub fn send_part(&mut self, source: Arc<dyn SendSource>, offset: u64, len: u64) {
+        if !self.is_open() {
+            return;
+        }
+        self.queue.push_part(source, offset, len);
+        self.conn.set_queued(self.queue.end());
+    }
+
     /// Bytes given and not acknowledged yet.
     pub fn outstanding(&self) -> u64 {
         self.conn.queued() - self.conn.acknowledged()

@@ -51,8 +51,8 @@ struct Stretch {
     /// Where it begins in the stream, and how long it is.
     start: u64,
     len: u64,
-    /// For a copied one: where it begins in the ring.
-    ring_at: u64,
+    /// Where it begins in the ring, or in its source.
+    from: u64,
     piece: Piece,
 }
 
@@ -98,7 +98,7 @@ impl SendQueue {
             _ => self.stretches.push_back(Stretch {
                 start: self.end,
                 len: n as u64,
-                ring_at,
+                from: ring_at,
                 piece: Piece::Copied,
             }),
         }
@@ -116,15 +116,32 @@ impl SendQueue {
 
     pub(crate) fn push(&mut self, source: Arc<dyn SendSource>) {
         let len = source.len();
-        if len > 0 {
-            self.stretches.push_back(Stretch {
-                start: self.end,
-                len,
-                ring_at: 0,
-                piece: Piece::Source(source),
-            });
-            self.end += len;
+        self.push_part(source, 0, len);
+    }
+
+    /// `len` bytes of `source` from `from` on, as far as it has them. Those that follow on what was given last
+    /// lengthen it.
+    pub(crate) fn push_part(&mut self, source: Arc<dyn SendSource>, from: u64, len: u64) {
+        let len = len.min(source.len().saturating_sub(from));
+        if len == 0 {
+            return;
         }
+        match self.stretches.back_mut() {
+            Some(Stretch { piece: Piece::Source(last), from: last_from, len: last_len, .. })
+                if *last_from + *last_len == from && Arc::ptr_eq(last, &source) =>
+            {
+                *last_len += len;
+            }
+            _ => {
+                self.stretches.push_back(Stretch {
+                    start: self.end,
+                    len,
+                    from,
+                    piece: Piece::Source(source),
+                });
+            }
+        }
+        self.end += len;
     }
 
     /// Calls `take` with the `len` bytes from stream offset `at`, piece by piece.
@@ -142,7 +159,7 @@ impl SendQueue {
                 let taken = match &stretch.piece {
                     Piece::Copied => {
                         let Some((_, consumer)) = &self.ring else { return };
-                        let (a, b) = consumer.peek_at(stretch.ring_at + here, most);
+                        let (a, b) = consumer.peek_at(stretch.from + here, most);
                         take(a);
                         if !b.is_empty() {
                             take(b);
@@ -150,7 +167,7 @@ impl SendQueue {
                         a.len() + b.len()
                     }
                     Piece::Source(source) => {
-                        let bytes = source.bytes_at(here);
+                        let bytes = source.bytes_at(stretch.from + here);
                         let bytes = &bytes[..bytes.len().min(most)];
                         take(bytes);
                         bytes.len()
@@ -170,7 +187,7 @@ impl SendQueue {
         while let Some(first) = self.stretches.front_mut() {
             let done = acknowledged.saturating_sub(first.start).min(first.len);
             if let (Piece::Copied, Some((_, consumer))) = (&first.piece, &mut self.ring) {
-                consumer.consume((first.ring_at + done).saturating_sub(consumer.head()) as usize);
+                consumer.consume((first.from + done).saturating_sub(consumer.head()) as usize);
             }
             if done < first.len {
                 return;
@@ -204,5 +221,20 @@ mod tests {
         q.release(16);
         assert_eq!(q.room(), 1 << 12);
         assert_eq!(all(&q, 16, 10), b"");
+    }
+
+    #[test]
+    fn parts_of_a_source_are_sent_from_where_they_begin() {
+        let mut q = SendQueue::new(1 << 12);
+        let source: Arc<dyn SendSource> = Arc::new(b"0123456789".to_vec());
+        q.push_part(source.clone(), 7, 2);
+        q.push_part(source.clone(), 2, 3);
+        q.push_part(source.clone(), 5, 1);
+        q.push_part(source.clone(), 9, 100);
+        q.push_part(source, 10, 1);
+        assert_eq!(all(&q, 0, 100), b"7823459");
+        assert_eq!(q.stretches.len(), 3);
+        q.release(4);
+        assert_eq!(all(&q, 4, 100), b"459");
     }
 }

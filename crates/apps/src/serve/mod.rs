@@ -1,0 +1,3 @@
+//! Servers that run on the engine's workers.
+
+pub mod load_protocol;
