@@ -1,1 +1,3 @@
 //! Measurements on the engine: load patterns, raw frames, histograms, verdicts, and the results that are made of them.
+
+pub mod result;
