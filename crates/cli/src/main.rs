@@ -1,18 +1,22 @@
 //! The `bypath` command: arguments in, text or JSON out. What it does is done by the crates below it.
 
+mod completions;
+mod config;
 mod engine_args;
 mod file_sink;
 mod get;
 mod lab_cmd;
+mod man;
 mod output;
 mod progress;
 mod stack;
 mod transfer;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A TCP/IP engine that takes the by-path around the kernel.
 #[derive(Debug, Parser)]
@@ -31,15 +35,35 @@ enum Command {
     Get(Box<get::GetArgs>),
     /// Make, show, use and remove a lab: two hosts in network namespaces.
     Lab(lab_cmd::LabArgs),
+    /// Print a shell's completion script.
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a directory.
+    Man(man::ManArgs),
 }
 
 fn main() -> ExitCode {
     start_log();
     let args: Vec<OsString> = std::env::args_os().collect();
-    match Cli::try_parse_from(&args) {
-        Ok(Cli { command: Command::Get(get) }) => get::run(&get),
-        Ok(Cli { command: Command::Lab(lab) }) => lab_cmd::run(lab),
+    let command = config::with_options(Cli::command());
+    let matches = match config::read(&command, &args) {
+        Ok(config::Outcome::Run(matches)) => matches,
+        Ok(config::Outcome::Print(text)) => return print(&text),
+        Err(error) => return refuse(&error, &args),
+    };
+    match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
+        Ok(Command::Get(get)) => get::run(&get),
+        Ok(Command::Lab(lab)) => lab_cmd::run(lab),
+        Ok(Command::Completions(args)) => completions::run(&args, command),
+        Ok(Command::Man(args)) => man::run(&args, command),
         Err(error) => refuse(&error, &args),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
