@@ -16,6 +16,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use bypath_measure::result::{ErrorCode, RunResult};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A TCP/IP engine that takes the by-path around the kernel.
@@ -77,14 +78,30 @@ fn start_log() {
 /// Help and version are printed and fine; anything else is a usage error, exit code 2 as in curl. Whoever
 /// asked for JSON gets it for these as well.
 fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
-    let wants_json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+    let wants_json = args.iter().take_while(|arg| *arg != "--").any(asks_for_json);
     if error.use_stderr() && wants_json {
         let text = error.render().to_string();
         let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
-        output::print(&[output::Record::refused(None, output::USAGE, text)]);
-        return ExitCode::from(output::USAGE);
+        return refuse_in_json(args.get(1).and_then(|name| name.to_str()).unwrap_or_default(), text);
     }
     // A closed stdout or stderr leaves nobody to tell.
     let _ = error.print();
     ExitCode::from(if error.use_stderr() { output::USAGE } else { 0 })
+}
+
+/// `--json`, `--json=FILE`.
+fn asks_for_json(arg: &OsString) -> bool {
+    arg == "--json" || arg.as_encoded_bytes().starts_with(b"--json=")
+}
+
+/// Commands that measure fail in the form of their results, the others in that of a transfer.
+fn refuse_in_json(command: &str, text: &str) -> ExitCode {
+    if matches!(command, "get" | "lab") || command.starts_with('-') {
+        output::print(&[output::Record::refused(None, output::USAGE, text)]);
+        return ExitCode::from(output::USAGE);
+    }
+    let failed = RunResult::failed(command, env!("CARGO_PKG_VERSION"), ErrorCode::Usage, text);
+    let document = serde_json::to_string_pretty(&failed).unwrap_or_default();
+    print(&format!("{document}\n"));
+    ExitCode::from(failed.exit_code(false))
 }
