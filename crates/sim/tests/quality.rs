@@ -129,9 +129,12 @@ fn a_lost_tail_waits_for_no_timeout() {
 }
 
 #[test]
-fn reordering_three_deep_causes_no_retransmission_after_the_first() {
-    for share in [0.001, 0.01, 0.1] {
+fn reordering_three_deep_causes_one_retransmission_at_most() {
+    for (share, seed) in
+        [0.001, 0.01, 0.1].into_iter().flat_map(|share| (1..=8).map(move |seed| (share, seed)))
+    {
         let path = Bottleneck {
+            seed,
             rate: 100_000_000,
             rtt: Duration::from_millis(20),
             // Room for all that the buffers hold: nothing is lost.
@@ -149,7 +152,6 @@ fn reordering_three_deep_causes_no_retransmission_after_the_first() {
         let stats = sender(&measured);
         println!("{share}: {:.1} Mbit/s, {stats:?}, {:?}", measured.flows[0].goodput / MBIT, measured.link);
         assert_eq!(measured.link.queue_full, 0);
-        // Two meet now and then before the first is known to have been in vain.
-        assert!(stats.segs_retrans <= 2, "{share}: {stats:?}");
+        assert!(stats.segs_retrans <= 1, "{share}, seed {seed}: {stats:?}");
     }
 }

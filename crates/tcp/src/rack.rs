@@ -62,11 +62,6 @@ impl Rack {
         }
     }
 
-    /// Something arrived after what was sent later.
-    pub(crate) fn note_reordering(&mut self) {
-        self.reordering_seen = true;
-    }
-
     /// A recovery has ended that was not found spurious.
     pub(crate) fn note_recovery(&mut self) {
         self.persist = self.persist.saturating_sub(1);
@@ -116,13 +111,23 @@ impl Connection {
     /// RFC 8985 section 6.2 step 5. What may still be reordering is looked at again when the timer says so.
     pub(crate) fn detect_overdue(&mut self, now: Instant) {
         self.cold.reorder_at = if self.cold.rack.valid {
-            let patience = self.cold.rack.rtt_ns.saturating_add(self.reordering_window());
+            let patience = self.patience();
             let newest = (self.cold.rack.sent_at, self.cold.rack.end);
             self.cold.scoreboard.mark_overdue(newest, patience, now)
         } else {
             Instant::NEVER
         };
         self.refresh_aux();
+    }
+
+    /// How long after it was sent a segment counts as lost, once a later one has arrived: the round trip of that
+    /// one and the reordering window. On a path that reorders it is at least a usual round trip: of two bursts the
+    /// first may have waited in a queue that the second found empty, and a segment of the first that is overtaken
+    /// by the second takes as long as its own burst did.
+    fn patience(&self) -> u64 {
+        let rack = &self.cold.rack;
+        let usual = self.cold.rtt.srtt_ns().filter(|_| rack.reordering_seen).unwrap_or(0);
+        rack.rtt_ns.max(usual).saturating_add(self.reordering_window())
     }
 
     /// RFC 8985 section 6.2 step 4: no patience once three segments have passed a hole on a path that was never
@@ -147,7 +152,7 @@ impl Connection {
     pub(crate) fn mark_lost_by_timeout(&mut self, now: Instant, all: bool) {
         let rack = &self.cold.rack;
         let all = all || !rack.valid || !self.hot.bits.has(Bits::SACK) || !self.cold.config.rack;
-        let patience = rack.rtt_ns.saturating_add(self.reordering_window());
+        let patience = self.patience();
         let first = self.hot.snd_una;
         self.cold
             .scoreboard

@@ -106,8 +106,9 @@ impl Connection {
             (false, false) => false,
         };
         if late && recovering {
-            // It came late, and by itself: the path reorders.
-            self.cold.rack.note_reordering();
+            // It came late, and by itself: the path reorders. What was sent again in haste will be reported as a
+            // duplicate a round trip later, when nothing is left to take back: it counts now.
+            self.cold.rack.widen(self.hot.snd_una, self.hot.snd_nxt);
         }
         spurious && self.take_back()
     }
