@@ -41,6 +41,7 @@ mod service;
 mod slab;
 mod socket;
 mod source;
+mod spent_cookies;
 mod stack;
 mod template;
 #[cfg(test)]

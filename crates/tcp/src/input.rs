@@ -312,9 +312,11 @@ impl Connection {
             return;
         }
         self.hot.bits.set(Bits::ACK_NOW);
-        let end = segment.header.seq + segment.payload_len;
+        // A SYN takes the number before its payload.
+        let start = segment.header.seq + u32::from(segment.header.flags.contains(TcpFlags::SYN));
+        let end = start + segment.payload_len;
         if end.at_or_before(self.hot.rcv_nxt) {
-            self.note_duplicate(segment.header.seq, end);
+            self.note_duplicate(start, end);
         }
     }
 

@@ -145,14 +145,18 @@ impl Stack {
         }
         let Some(taker) = self.taker_of(key.local()) else { return false };
         let ends = (key.local(), key.remote());
-        let Some(request) = self.cookies.recall(&self.config.tcp, now, ends, arrival.segment) else {
+        let recalled = self.cookies.recall(&self.config.tcp, now, ends, arrival.segment);
+        let Some(request) = recalled.filter(|r| !self.spent_cookies.is_spent(now, ends, r.iss())) else {
             if last_resort {
                 self.counters.count(Cause::SynCookie);
             }
             return false;
         };
         match self.admit(now, key, &request, &taker, arrival, egress) {
-            Admission::Open => self.counters.tally(Tally::CookiesAccepted),
+            Admission::Open => {
+                self.spent_cookies.spend(ends, request.iss(), now.plus_nanos(COOKIES_COME_BACK_NS));
+                self.counters.tally(Tally::CookiesAccepted);
+            }
             refused => self.overflow(now, key, refused, arrival, egress),
         }
         true

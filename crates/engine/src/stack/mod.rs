@@ -39,6 +39,7 @@ use crate::slab::{FlowId, Slab};
 use crate::socket::listener::ListenerShared;
 use crate::socket::shared::WorkerPort;
 use crate::socket::udp::UdpShared;
+use crate::spent_cookies::SpentCookies;
 use crate::template::Medium;
 use crate::timer_wheel::TimerWheel;
 
@@ -46,6 +47,9 @@ use crate::timer_wheel::TimerWheel;
 const TICK_NS: u64 = 1 << 13;
 /// Answers to packets that belong to no flow, resets and ICMP errors together, in a second.
 const ANSWERS_PER_SECOND: u32 = 1_000;
+/// SYN cookies remembered that connections were made of.
+const LEAST_SPENT: usize = 1 << 8;
+const MOST_SPENT: usize = 1 << 16;
 /// Segment size of a peer over IPv6 that does not announce one.
 const DEFAULT_MSS_IPV6: u16 = 1220;
 
@@ -106,6 +110,7 @@ pub(crate) struct Stack {
     /// In TIME-WAIT.
     resting: Compact<time_wait::Resting>,
     cookies: SynCookies,
+    spent_cookies: SpentCookies,
     fast_open_keys: FastOpenKeys,
     destinations: Destinations,
     /// Until when acknowledgements are looked at for cookies.
@@ -153,6 +158,10 @@ impl Stack {
                 seeds[1].rotate_left(17) ^ seeds[2],
                 seeds[0].rotate_left(29) ^ seeds[3],
             )),
+            spent_cookies: SpentCookies::new(
+                config.max_flows.clamp(LEAST_SPENT, MOST_SPENT),
+                (seeds[2].rotate_left(23), seeds[0].rotate_left(13)),
+            ),
             fast_open_keys: FastOpenKeys::new((
                 seeds[2].rotate_left(11) ^ seeds[0],
                 seeds[3].rotate_left(37) ^ seeds[1],

@@ -90,6 +90,31 @@ fn a_cookie_finds_the_accept_queue_full_and_may_try_again() {
     assert!(lone.stack.accept(listener).is_some());
 }
 
+#[test]
+fn an_acknowledgement_that_comes_again_after_the_end_does_not_open_the_connection_anew() {
+    let (mut lone, listener) = Lone::listening(&with(CookieMode::Always), 2);
+    let syn_ack = lone.answer(&Tcp::new(peer(9), SYN, 7_000, 0));
+    let next = syn_ack.seq + 1;
+    let last = Tcp::new(peer(9), ACK, 7_001, next);
+    lone.give(&last);
+    let socket = lone.stack.accept(listener).unwrap();
+    // The peer closes first, so that nothing of it rests in TIME-WAIT here.
+    lone.give(&Tcp::new(peer(9), ACK | FIN, 7_001, next));
+    lone.stack.close(socket);
+    assert_eq!(lone.sent().len(), 1);
+    lone.give(&Tcp::new(peer(9), ACK, 7_002, next + 1));
+    assert_eq!(lone.stack.connections(), 0);
+    for late in [last.clone(), last.payload(b"the first request")] {
+        let answer = lone.answer(&late);
+        assert_eq!((answer.flags, answer.seq), (RST, next));
+    }
+    assert_eq!((lone.stack.connections(), lone.dropped("syn_cookie")), (0, 2));
+    assert!(lone.stack.accept(listener).is_none());
+    // The same peer may come again.
+    lone.handshake(peer(9), 90_000);
+    assert!(lone.stack.accept(listener).is_some());
+}
+
 fn resident_kib() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4

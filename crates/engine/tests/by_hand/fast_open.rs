@@ -302,3 +302,21 @@ fn a_cookie_is_good_for_the_address_that_it_was_given_to_only() {
     assert_eq!(lone.answer(&syn.options(with(cookie)).payload(b"data")).ack, 55);
     assert_eq!((lone.counted("fast_open_bad_cookie"), lone.counted("fast_open_taken")), (2, 1));
 }
+
+#[test]
+fn data_of_a_syn_that_comes_again_is_reported_where_it_lies() {
+    let (mut lone, listener) = Lone::listening(&options(B), 8);
+    lone.stack.set_fast_open(listener, 4);
+    let with = |cookie| TcpOptions { fast_open: Some(cookie), ..modern(10) };
+    let granted = lone.answer(&Tcp::new(peer(9), SYN, 0, 0).options(with(Default::default())));
+    let syn = Tcp { peer: (peer(9).0, 2_000), ..Tcp::new(peer(9), SYN, 50, 0) };
+    let syn = syn.options(with(granted.options.fast_open.unwrap())).payload(b"data");
+    let syn_ack = lone.answer(&syn);
+    assert_eq!(syn_ack.ack, 55);
+    let echo = syn_ack.options.timestamps.unwrap().value;
+    let ack = Tcp { peer: syn.peer, ..Tcp::new(peer(9), ACK, 55, syn_ack.seq + 1) };
+    lone.give(&ack.stamp(11, echo));
+    let report = lone.answer(&Tcp { options: modern(12), ..syn }).options.sack;
+    let blocks: Vec<_> = report.iter().map(|b| (b.left.0, b.right.0)).collect();
+    assert_eq!(blocks, [(51, 55)]);
+}

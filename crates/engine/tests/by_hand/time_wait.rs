@@ -4,7 +4,9 @@ use std::io::ErrorKind;
 
 use bypath::TcpConfig;
 use bypath::by_hand::{StackOptions, TcpSocket};
+use bypath_wire::tcp::TcpHeader;
 
+use crate::buffers::tcp_of;
 use crate::net::*;
 use crate::raw::*;
 
@@ -54,6 +56,45 @@ fn a_named_port_is_used_again_a_second_after_the_last_segment() {
     net.run(100 * MS);
     // The port is free, as after any connection.
     net.stacks[A].connect(Family::V4.at(B, 81), 4_321).unwrap();
+}
+
+/// The first segment with SYN of A's that was logged.
+fn first_syn(net: &Net) -> TcpHeader {
+    let log = net.log.as_ref().unwrap();
+    let mut sent = log.iter().filter(|(side, _)| *side == A).map(|(_, packet)| tcp_of(packet).0);
+    sent.find(|header| header.flags.contains(SYN)).unwrap()
+}
+
+#[test]
+fn a_port_that_is_used_again_begins_beyond_everything_that_was_sent_from_it() {
+    // RFC 9293 section 3.6.1, for as much as moves the first connection's numbers far beyond the clock that initial
+    // numbers are taken from.
+    for bytes in [0, 3_000_000] {
+        let mut net = Net::clean();
+        let listener = net.stacks[B].listen(Family::V4.at(B, 80), 8);
+        let client = net.stacks[A].connect(Family::V4.at(B, 80), 4_321).unwrap();
+        net.run(100 * MS);
+        let server = net.stacks[B].accept(listener).unwrap();
+        let (mut a, mut b) = (Pump::new(A, client, bytes), Pump::new(B, server, 0));
+        net.until(60 * SECOND, |net| {
+            a.turn(net);
+            b.turn(net);
+            b.received == bytes
+        });
+        net.stacks[A].shutdown(client).unwrap();
+        net.log = Some(Vec::new());
+        net.run(100 * MS);
+        net.stacks[B].close(server);
+        net.run(100 * MS);
+        let sent = net.log.take().unwrap();
+        let last = sent.iter().filter(|(side, _)| *side == A).map(|(_, packet)| tcp_of(packet).0).next_back();
+        net.run(SECOND);
+        net.log = Some(Vec::new());
+        net.stacks[A].connect(Family::V4.at(B, 80), 4_321).unwrap();
+        net.run(100 * MS);
+        let ahead = first_syn(&net).seq.offset_from(last.unwrap().seq);
+        assert!(ahead > 0, "{ahead} after {bytes} bytes");
+    }
 }
 
 #[test]
