@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bypath_tcp::{Config, CongestionControl};
@@ -11,7 +11,8 @@ use bypath_xdp::{AttachMode, BindMode, Device, NicFacts, QueueConfig, Steering, 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::queue::ArrayQueue;
 
-use crate::control::{Attachment, Control, ControlMessage, WorkerHandle};
+use crate::client_ports::Candidates;
+use crate::control::{Attachment, Control, ControlMessage, Totals, WorkerHandle};
 use crate::engine::{Engine, EngineInfo, Running};
 use crate::error::EngineError;
 use crate::flow::BoxedService;
@@ -33,6 +34,8 @@ const CONTROL_QUEUE: usize = 16_384;
 const COMMAND_QUEUE: usize = 1_024;
 /// Packets that may wait in the ring between two workers.
 const HANDOFF_QUEUE: usize = 1_024;
+/// Source ports that a client service has of each shared address, unless told otherwise.
+const CLIENT_PORTS: usize = 1_024;
 /// How often the thread that watches the kernel looks whether it should end.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -54,6 +57,8 @@ pub struct EngineBuilder {
     tcp: Config,
     send_buffer: usize,
     service: Option<(Vec<u16>, ServiceFactory)>,
+    observe_segments: bool,
+    client_ports: Option<usize>,
 }
 
 impl std::fmt::Debug for EngineBuilder {
@@ -79,6 +84,8 @@ impl Default for EngineBuilder {
             tcp: Config::default(),
             send_buffer: 1 << 20,
             service: None,
+            observe_segments: false,
+            client_ports: None,
         }
     }
 }
@@ -203,19 +210,53 @@ impl EngineBuilder {
         self
     }
 
+    /// A service without a port of its own: it opens connections, see [`crate::Desk`].
+    #[must_use]
+    pub fn client_service<S: Service + 'static>(
+        mut self,
+        make: impl FnMut(usize) -> S + Send + 'static,
+    ) -> Self {
+        self.client_ports.get_or_insert(CLIENT_PORTS);
+        self.service(Vec::new(), make)
+    }
+
+    /// Tells the service of every data segment that is acknowledged ([`Service::on_segments_acked`]). Off by default,
+    /// and without cost then.
+    #[must_use]
+    pub fn observe_segments(mut self, on: bool) -> Self {
+        self.observe_segments = on;
+        self
+    }
+
+    /// On addresses that are shared with the kernel: so many source ports of each are reserved when the engine starts,
+    /// for connections that a service opens; 1,024 for a [`EngineBuilder::client_service`] if not given, none for other
+    /// services. On addresses of the engine's own all ports from 1024 up are there.
+    #[must_use]
+    pub fn client_ports(mut self, count: usize) -> Self {
+        self.client_ports = Some(count);
+        self
+    }
+
     /// Attaches the steering program, opens the queues, starts the workers.
     ///
     /// # Errors
     /// [`EngineError`], which says what to do. Nothing is left behind then.
     pub fn start(self) -> Result<Engine, EngineError> {
         let (started, outcome) = bounded(1);
+        let (ending, ended) = bounded(0);
+        let last = Arc::new(OnceLock::new());
+        let result = last.clone();
         let thread = std::thread::Builder::new()
             .name("bypath-control".into())
-            .spawn(move || run(self, &started))
+            .spawn(move || {
+                run(self, &started, &result);
+                drop(ending);
+            })
             .map_err(EngineError::io("starting the control thread"))?;
         match outcome.recv() {
             Ok(Ok((control, info))) => {
-                Ok(Engine::new(Running { control, thread: std::sync::Mutex::new(Some(thread)), info }))
+                let thread = std::sync::Mutex::new(Some(thread));
+                Ok(Engine::new(Running { control, thread, info, last, ended }))
             }
             Ok(Err(error)) => {
                 let _ = thread.join();
@@ -229,14 +270,14 @@ impl EngineBuilder {
 type Outcome = Result<(Sender<ControlMessage>, EngineInfo), EngineError>;
 
 /// The control thread: set up, report, serve.
-fn run(builder: EngineBuilder, started: &Sender<Outcome>) {
+fn run(builder: EngineBuilder, started: &Sender<Outcome>, last: &OnceLock<Totals>) {
     let (sender, messages) = bounded(CONTROL_QUEUE);
     match set_up(builder, &sender) {
         Ok((control, info, watch)) => {
             let ending = Arc::new(AtomicBool::new(false));
             let watcher = watch_kernel(watch, sender.clone(), ending.clone());
             let _ = started.send(Ok((sender, info)));
-            control.run(&messages);
+            let _ = last.set(control.run(&messages));
             drop_messages(&messages);
             ending.store(true, Ordering::Release);
             if let Some(thread) = watcher {
@@ -333,7 +374,7 @@ fn set_up(
         })?;
     }
     builder.send_buffer = builder.send_buffer.next_power_of_two();
-    let stack_config = StackConfig {
+    let mut stack_config = StackConfig {
         medium: Medium::Ethernet,
         mac: first.mac,
         mtu: first.mtu,
@@ -344,6 +385,9 @@ fn set_up(
         seeds,
         reassembly_rings: if builder.service.is_some() { 64 } else { 0 },
         memory: MemoryLimits::default(),
+        observe_segments: builder.observe_segments,
+        client_ports: Candidates::All,
+        worker: (0, cores.len()),
     };
     let info = EngineInfo {
         interface: builder.interface.clone(),
@@ -366,6 +410,11 @@ fn set_up(
         (builder.tcp.first_receive_buffer() as usize, builder.send_buffer),
         first.mtu,
     );
+    if shared {
+        let reserved = plane.reserve(builder.client_ports.unwrap_or(0));
+        let reserved = reserved.map_err(EngineError::io("reserving source ports (see client_ports)"))?;
+        stack_config.client_ports = Candidates::Reserved(Arc::new(reserved));
+    }
     start_workers(&mut plane, devices, &cores, &stack_config, builder, control)?;
     if shared {
         plane.learn(&interface.neighbors);
@@ -448,6 +497,7 @@ fn start_workers(
     control: &Sender<ControlMessage>,
 ) -> Result<(), EngineError> {
     let count = devices.len();
+    let epoch = std::time::Instant::now();
     let mut wakers = Vec::new();
     for _ in 0..count {
         let waker = WorkerWaker::new().map_err(EngineError::io("making an eventfd"))?;
@@ -478,7 +528,8 @@ fn start_workers(
             Some((_, make)) => make(index),
             None => Box::new(NoService),
         };
-        let mut stack = Stack::new(config.clone(), port.clone(), service);
+        let config = StackConfig { worker: (index, count), ..config.clone() };
+        let mut stack = Stack::new(config, port.clone(), service);
         stack.routes = plane.routes.clone();
         if let Some((ports, _)) = &builder.service {
             for served in ports {
@@ -492,7 +543,7 @@ fn start_workers(
             to_workers,
             from_workers,
         };
-        let worker = Worker::new(index, device, stack, links, builder.poll);
+        let worker = Worker::new(index, device, stack, links, builder.poll).since(epoch);
         let core = cores.get(index).copied().unwrap_or_default();
         let thread = std::thread::Builder::new()
             .name(format!("bypath-{index}"))
@@ -500,7 +551,7 @@ fn start_workers(
                 if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
                     tracing::warn!(core, "the worker is not pinned");
                 }
-                worker.run();
+                worker.run()
             })
             .map_err(EngineError::io("starting a worker"))?;
         plane.workers.push(WorkerHandle { commands, waker, port, thread: Some(thread) });

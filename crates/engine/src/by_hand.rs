@@ -19,6 +19,7 @@ use bypath_tcp::{Config, Instant};
 use bypath_wire::ethernet::MacAddr;
 use crossbeam::queue::ArrayQueue;
 
+use crate::client_ports::Candidates;
 use crate::flow::BoxedService;
 use crate::packet::{PacketList, RxPacket};
 use crate::ports::{Ownership, PortAllocator, PortLease};
@@ -31,6 +32,7 @@ use crate::socket::udp::UdpShared;
 use crate::stack::memory::MemoryLimits;
 use crate::stack::{Stack as Inner, StackConfig, StackEvent};
 use crate::template::Medium;
+use crate::worker_stats::WorkerStats;
 
 /// What packets begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub struct StackOptions {
     pub receive_memory: u64,
     /// Bytes received ahead of their turn that all connections together may keep.
     pub reassembly_memory: u64,
+    /// The service is told of every segment that is acknowledged.
+    pub observe_segments: bool,
 }
 
 impl Default for StackOptions {
@@ -76,6 +80,7 @@ impl Default for StackOptions {
             reassembly_rings: 16,
             receive_memory: MemoryLimits::default().receive,
             reassembly_memory: MemoryLimits::default().reassembly,
+            observe_segments: false,
         }
     }
 }
@@ -136,7 +141,7 @@ impl Stack {
     /// # Errors
     /// When the system gives no random numbers for source ports.
     pub fn new(options: &StackOptions) -> Result<Self> {
-        Self::make(options, Box::new(NoService), &[])
+        Self::make(options, Box::new(NoService), None)
     }
 
     /// A stack without addresses, whose `service` has the connections to `ports`.
@@ -148,10 +153,11 @@ impl Stack {
         service: impl Service + 'static,
         ports: &[u16],
     ) -> Result<Self> {
-        Self::make(options, Box::new(service), ports)
+        Self::make(options, Box::new(service), Some(ports))
     }
 
-    fn make(options: &StackOptions, service: BoxedService, ports: &[u16]) -> Result<Self> {
+    fn make(options: &StackOptions, service: BoxedService, ports: Option<&[u16]>) -> Result<Self> {
+        let serves = ports.is_some();
         let (medium, mac) = match options.link {
             Link::Ethernet(mac) => (Medium::Ethernet, mac),
             Link::Ip => (Medium::Ip, MacAddr::UNSPECIFIED),
@@ -172,11 +178,15 @@ impl Stack {
             tcp: options.tcp.clone(),
             send_buffer: options.send_buffer.next_power_of_two(),
             seeds: [seed(1), seed(2), seed(3), seed(4)],
-            reassembly_rings: if ports.is_empty() { 0 } else { options.reassembly_rings },
+            reassembly_rings: if serves { options.reassembly_rings } else { 0 },
             memory: MemoryLimits { receive: options.receive_memory, reassembly: options.reassembly_memory },
+            observe_segments: options.observe_segments,
+            client_ports: Candidates::All,
+            worker: (0, 1),
         };
         let mut inner = Inner::new(config, port.clone(), service);
-        for served in ports {
+        inner.woken = !serves;
+        for served in ports.unwrap_or_default() {
             inner.serve(*served);
         }
         Ok(Self {
@@ -216,11 +226,13 @@ impl Stack {
         if self.port.datagrams.swap(false, std::sync::atomic::Ordering::Relaxed) {
             self.inner.send_datagrams(self.now, &mut self.out);
         }
+        self.wake();
         self.inner.advance(self.now, &mut self.out);
         self.inner.flush(self.now, &mut self.out);
         while self.inner.has_work() {
             self.inner.flush(self.now, &mut self.out);
         }
+        self.inner.stamp(self.now);
         while let Some(event) = self.inner.events.pop_front() {
             if let StackEvent::FlowClosed(key) = event
                 && let Some(held) = self.leases.get_mut(&key.local())
@@ -230,6 +242,17 @@ impl Stack {
                     self.leases.remove(&key.local());
                 }
             }
+        }
+    }
+
+    fn wake(&mut self) {
+        if self.inner.is_wake_due(self.now) {
+            let stats = WorkerStats {
+                flows: self.inner.flow_count(),
+                counters: self.inner.counters,
+                ..WorkerStats::default()
+            };
+            self.inner.wake(self.now, &stats);
         }
     }
 

@@ -7,12 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bypath_xdp::{DeviceStats, Protocol, Steering};
+use bypath_xdp::{Protocol, Steering};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::sync::Parker;
 
-use crate::counters::Counters;
 use crate::flow_table::{FlowHasher, FlowKey};
 use crate::kernel::{KernelEvent, KernelNeighbor, KernelNeighbors};
 use crate::ports::{PortAllocator, PortLease, Transport};
@@ -22,7 +21,8 @@ use crate::socket::listener::ListenerShared;
 use crate::socket::shared::{Wake, WorkerPort};
 use crate::socket::udp::UdpShared;
 use crate::stack::StackEvent;
-use crate::worker::{Command, WorkerReport, WorkerWaker};
+use crate::worker::{Command, WorkerWaker};
+use crate::worker_stats::WorkerStats;
 
 /// How long a worker may take to answer a request for its figures.
 const REPORT_PATIENCE: Duration = Duration::from_secs(1);
@@ -82,9 +82,7 @@ pub(crate) struct BoundUdp {
 /// Figures of all workers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
-    pub(crate) counters: Counters,
-    pub(crate) device: DeviceStats,
-    pub(crate) flows: usize,
+    pub(crate) workers: Vec<WorkerStats>,
     pub(crate) steering: Vec<(String, u64)>,
 }
 
@@ -107,7 +105,7 @@ pub(crate) struct WorkerHandle {
     pub(crate) commands: Arc<ArrayQueue<Command>>,
     pub(crate) waker: Arc<WorkerWaker>,
     pub(crate) port: Arc<WorkerPort>,
-    pub(crate) thread: Option<std::thread::JoinHandle<()>>,
+    pub(crate) thread: Option<std::thread::JoinHandle<WorkerStats>>,
 }
 
 impl WorkerHandle {
@@ -166,6 +164,8 @@ pub(crate) struct Control {
     pub(crate) send_buffer: usize,
     /// Largest packet that the devices carry, whatever the interface's MTU becomes.
     pub(crate) device_mtu: u32,
+    /// Workers whose service is done.
+    done: Vec<usize>,
     uses: HashMap<(Transport, SocketAddr), PortUse>,
     connections: HashMap<SocketAddr, Vec<SocketAddr>>,
 }
@@ -188,6 +188,7 @@ impl Control {
             receive_buffer,
             send_buffer,
             device_mtu,
+            done: Vec::new(),
             uses: HashMap::new(),
             connections: HashMap::new(),
         }
@@ -211,8 +212,24 @@ impl Control {
         Ok(())
     }
 
-    /// Serves until told to stop, then stops the workers.
-    pub(crate) fn run(mut self, messages: &Receiver<ControlMessage>) {
+    /// Takes `count` source ports of each of our addresses for connections that services open, for as long as the
+    /// engine runs.
+    pub(crate) fn reserve(&mut self, count: usize) -> Result<HashMap<IpAddr, Vec<u16>>> {
+        let ours: Vec<IpAddr> = self.routes.addresses().iter().map(crate::route::Prefix::addr).collect();
+        // Each of them keeps a socket of the kernel open.
+        raise_file_limit(ours.len() * count);
+        let mut reserved = HashMap::new();
+        for ip in ours {
+            let ports: &mut Vec<u16> = reserved.entry(ip).or_default();
+            for _ in 0..count {
+                ports.push(self.claim(Transport::Tcp, SocketAddr::new(ip, 0))?.port());
+            }
+        }
+        Ok(reserved)
+    }
+
+    /// Serves until told to stop, then stops the workers. Returns the last figures.
+    pub(crate) fn run(mut self, messages: &Receiver<ControlMessage>) -> Totals {
         while let Ok(message) = messages.recv() {
             match message {
                 ControlMessage::Connect { remote, first, reply } => {
@@ -240,21 +257,30 @@ impl Control {
                         break;
                     }
                 }
+                ControlMessage::Worker(StackEvent::ServiceDone(worker)) => {
+                    if self.is_all_done(worker) {
+                        break;
+                    }
+                }
                 ControlMessage::Worker(event) => self.on_worker(event),
                 ControlMessage::Stop => break,
             }
         }
+        let workers = self.stop();
+        Totals { workers, steering: self.steering_counters() }
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self) -> Vec<WorkerStats> {
         self.tell_all(|| Command::Stop);
-        for worker in &mut self.workers {
-            if let Some(thread) = worker.thread.take()
-                && thread.join().is_err()
-            {
-                tracing::error!("a worker has panicked");
+        let threads: Vec<_> = self.workers.iter_mut().filter_map(|worker| worker.thread.take()).collect();
+        let mut last = Vec::new();
+        for thread in threads {
+            match thread.join() {
+                Ok(stats) => last.push(stats),
+                Err(_) => tracing::error!("a worker has panicked"),
             }
         }
+        last
     }
 
     fn tell_all(&self, command: impl Fn() -> Command) {
@@ -386,6 +412,14 @@ impl Control {
         self.uses.remove(&key);
     }
 
+    /// One more worker's service is done: whether that was the last.
+    fn is_all_done(&mut self, worker: usize) -> bool {
+        if !self.done.contains(&worker) {
+            self.done.push(worker);
+        }
+        self.done.len() >= self.workers.len()
+    }
+
     fn on_worker(&mut self, event: StackEvent) {
         match event {
             StackEvent::FlowAccepted(key) => {
@@ -404,6 +438,7 @@ impl Control {
                 self.unuse(Transport::Tcp, local);
             }
             StackEvent::Unlistened(local) => self.unuse(Transport::Tcp, local),
+            StackEvent::ServiceDone(_) => {}
             StackEvent::NeedNeighbor(ip) => {
                 if let Attachment::Shared { neighbors, .. } = &mut self.attachment
                     && let Err(error) = neighbors.ask(ip)
@@ -465,10 +500,8 @@ impl Control {
         for worker in &self.workers {
             let (reply, answer) = bounded(1);
             worker.tell(Command::Report(reply));
-            if let Ok(WorkerReport { counters, device, flows }) = answer.recv_timeout(REPORT_PATIENCE) {
-                totals.counters.add(&counters);
-                totals.device = totals.device.plus(&device);
-                totals.flows += flows;
+            if let Ok(stats) = answer.recv_timeout(REPORT_PATIENCE) {
+                totals.workers.push(stats);
             }
         }
         totals
@@ -483,6 +516,19 @@ impl Drop for Control {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Lets this process have `more` files open, as far as it may.
+fn raise_file_limit(more: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.current.map(|soft| soft.saturating_add(more as u64));
+    let current = match (wanted, limit.maximum) {
+        (Some(wanted), Some(hard)) => Some(wanted.min(hard)),
+        (wanted, _) => wanted,
+    };
+    // What is still too low is told of by the port that cannot be reserved.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
 }
 
 fn protocol(transport: Transport) -> Protocol {

@@ -137,6 +137,8 @@ pub(crate) struct Counters {
     pub(crate) segs_out: u64,
     /// TCP segments received.
     pub(crate) segs_in: u64,
+    /// Rounds in which a flow had more to send than the device had room for.
+    pub(crate) transmit_stalls: u64,
 }
 
 impl Counters {
@@ -167,6 +169,7 @@ impl Counters {
         self.segs_retrans += other.segs_retrans;
         self.segs_out += other.segs_out;
         self.segs_in += other.segs_in;
+        self.transmit_stalls += other.transmit_stalls;
     }
 
     /// Names and values of what was counted besides drops, where it happened at all.

@@ -1,14 +1,19 @@
 //! The engine as an application holds it: a handle to the control plane, and what it found out at its start.
 
+use std::convert::Infallible;
 use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam::channel::{Sender, bounded};
+use bypath_xdp::DeviceStats;
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::builder::EngineBuilder;
 use crate::control::{BoundUdp, ControlMessage, Listening, Opened, Totals};
+use crate::counters::Counters;
+use crate::worker_stats::{WorkerStats, device_drops};
 
 /// What the engine runs on. Modes are read back from the kernel, never what was asked for.
 #[derive(Clone, Debug)]
@@ -38,7 +43,7 @@ pub struct EngineInfo {
 }
 
 /// Figures of an engine, over all workers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct EngineStats {
     /// Packets received.
     pub rx_packets: u64,
@@ -60,21 +65,19 @@ pub struct EngineStats {
     pub drops: Vec<(String, u64)>,
     /// What else was counted, by name; only what has happened.
     pub counts: Vec<(String, u64)>,
+    /// Each worker's own figures, time included.
+    pub workers: Vec<WorkerStats>,
 }
 
 impl EngineStats {
     fn from(totals: &Totals) -> Self {
-        let (device, counters) = (&totals.device, &totals.counters);
-        let mut drops: Vec<(String, u64)> = counters.drops().map(|(name, n)| (name.to_owned(), n)).collect();
-        let device_drops = [
-            ("rx_dropped", device.rx_dropped),
-            ("rx_invalid_descs", device.rx_invalid_descs),
-            ("rx_ring_full", device.rx_ring_full),
-            ("fill_ring_empty", device.fill_ring_empty),
-            ("tx_invalid_descs", device.tx_invalid_descs),
-            ("tx_ring_full", device.tx_ring_full),
-        ];
-        drops.extend(device_drops.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)));
+        let (mut device, mut counters) = (DeviceStats::default(), Counters::default());
+        for worker in &totals.workers {
+            counters.add(&worker.counters);
+            device = device.plus(&worker.device);
+        }
+        let all = counters.drops().chain(device_drops(&device));
+        let mut drops: Vec<(String, u64)> = all.map(|(name, n)| (name.to_owned(), n)).collect();
         let steering = totals.steering.iter().filter(|(name, n)| *n > 0 && name.contains("drop"));
         drops.extend(steering.map(|(name, n)| (format!("steer_{name}"), *n)));
         Self {
@@ -85,9 +88,10 @@ impl EngineStats {
             segments_out: counters.segs_out,
             retransmits: counters.segs_retrans,
             handed_off: counters.handed_off,
-            flows: totals.flows,
+            flows: totals.workers.iter().map(|worker| worker.flows).sum(),
             drops,
             counts: counters.tallies().map(|(name, n)| (name.to_owned(), n)).collect(),
+            workers: totals.workers.clone(),
         }
     }
 }
@@ -103,6 +107,10 @@ pub(crate) struct Running {
     pub(crate) control: Sender<ControlMessage>,
     pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
     pub(crate) info: EngineInfo,
+    /// The figures that it ended with.
+    pub(crate) last: Arc<OnceLock<Totals>>,
+    /// Disconnected when it has ended.
+    pub(crate) ended: Receiver<Infallible>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -138,12 +146,28 @@ impl Engine {
         &self.running.info
     }
 
-    /// Figures as of now.
+    /// Figures as of now; of an engine that has stopped those that it ended with.
     pub fn stats(&self) -> EngineStats {
         let (reply, answer) = bounded(1);
         let asked = self.running.control.send(ControlMessage::Report(reply));
-        let totals = asked.ok().and_then(|()| answer.recv().ok()).unwrap_or_default();
-        EngineStats::from(&totals)
+        match asked.ok().and_then(|()| answer.recv().ok()) {
+            Some(totals) => EngineStats::from(&totals),
+            None => self.running.last.get().map(EngineStats::from).unwrap_or_default(),
+        }
+    }
+
+    /// Waits until the engine has stopped by itself, for at most `timeout`: because the services of all workers have
+    /// said that they are done ([`crate::Desk::stop`]), or because its interface is gone. Whether it has.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        matches!(self.running.ended.recv_timeout(timeout), Err(RecvTimeoutError::Disconnected))
+    }
+
+    /// Stops the engine, whoever else has a handle to it: connections that are being closed get a second to finish,
+    /// those that are open are reset, the interface is given back. Returns the last figures.
+    pub fn stop(&self) -> EngineStats {
+        let _ = self.running.control.send(ControlMessage::Stop);
+        let _ = self.running.ended.recv();
+        self.stats()
     }
 
     /// The address that packets to `remote` come from.
@@ -180,7 +204,7 @@ impl Engine {
     }
 
     fn ask<T>(&self, message: impl FnOnce(Sender<Result<T>>) -> ControlMessage) -> Result<T> {
-        let stopped = || Error::new(ErrorKind::NotConnected, "the engine has stopped: its interface is gone");
+        let stopped = || Error::new(ErrorKind::NotConnected, "the engine has stopped");
         let (reply, answer) = bounded(1);
         self.running.control.send(message(reply)).map_err(|_| stopped())?;
         answer.recv().map_err(|_| stopped())?

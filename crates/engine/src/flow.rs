@@ -9,6 +9,7 @@ use bypath_tcp::{CloseReason, Connection, Instant, TxSegment};
 use crate::flow_table::FlowKey;
 use crate::growing_ring::GrowingProducer;
 use crate::ring::{ByteConsumer, ByteProducer};
+use crate::segment_log::SegmentLog;
 use crate::service::Service;
 use crate::socket::listener::ListenerShared;
 use crate::socket::shared::SocketShared;
@@ -23,6 +24,17 @@ pub(crate) enum Link {
     Ready,
     /// Being asked for: nothing is sent meanwhile.
     Waiting,
+}
+
+/// Who is told, when a flow is gone, that its port is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeper {
+    /// The control plane: it chose the port, or counts the connections of a listener's.
+    Control,
+    /// This worker's own source ports.
+    Client,
+    /// Nobody: the port is a service's for as long as the engine runs.
+    Service,
 }
 
 /// Who reads and writes the stream.
@@ -55,6 +67,10 @@ pub(crate) struct ServiceEnd {
     pub(crate) reassembly: Option<(ByteProducer, ByteConsumer)>,
     /// Received bytes that the service still has to deal with; they narrow the window.
     pub(crate) unread: u32,
+    /// The service has given the connection up, outside of a call about it.
+    pub(crate) abort: bool,
+    /// What was sent and is not acknowledged, where segments are observed.
+    pub(crate) log: Option<SegmentLog>,
 }
 
 /// One connection of a worker.
@@ -62,6 +78,7 @@ pub(crate) struct Flow {
     pub(crate) conn: Connection,
     pub(crate) app: App,
     pub(crate) key: FlowKey,
+    pub(crate) keeper: Keeper,
     pub(crate) link: Link,
     /// In the list of flows to be looked at after the batch.
     pub(crate) dirty: bool,

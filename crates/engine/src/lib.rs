@@ -8,8 +8,8 @@
 //! There are three ways to use it:
 //!
 //! - [`TcpStream`], [`TcpListener`] and [`UdpSocket`], blocking, from any thread, in the manner of `std::net`;
-//! - a [`Service`] that runs on the worker to completion, sees received bytes where the device put them, and
-//!   sends from [`SendSource`]s that are read again for retransmission;
+//! - a [`Service`] that runs on the worker to completion, sees received bytes where the device put them, sends
+//!   from [`SendSource`]s that are read again for retransmission, and opens connections of its own ([`Desk`]);
 //! - the stack [`by_hand`]: packets in and out, sockets that never block, a clock of the caller's, no thread
 //!   and no device.
 //!
@@ -19,9 +19,11 @@
 
 mod builder;
 pub mod by_hand;
+mod client_ports;
 mod compact;
 mod control;
 mod counters;
+mod desk;
 mod destinations;
 mod device_egress;
 mod engine;
@@ -37,6 +39,7 @@ mod packet;
 mod ports;
 mod ring;
 mod route;
+mod segment_log;
 mod service;
 mod slab;
 mod socket;
@@ -48,18 +51,22 @@ mod template;
 mod testnet;
 mod timer_wheel;
 mod worker;
+mod worker_stats;
 #[cfg(test)]
 mod worker_tests;
 
 pub use builder::EngineBuilder;
 pub use bypath_tcp::{
-    CloseReason, Config as TcpConfig, CongestionControl, ConnectionInfo, CookieMode, Ecn, EcnFeedback,
-    EcnMode, Instant, MetricsCache, Pacing, RecoveryState, State as TcpState,
+    CloseReason, Config as TcpConfig, CongestionControl, ConnectionInfo, ConnectionStats, CookieMode, Ecn,
+    EcnFeedback, EcnMode, Instant, MetricsCache, Pacing, RecoveryState, State as TcpState,
 };
 pub use bypath_xdp::{AttachMode, BindMode};
+pub use desk::{ConnectError, Desk};
 pub use engine::{Engine, EngineInfo, EngineStats};
 pub use error::EngineError;
+pub use segment_log::AckedSegment;
 pub use service::{ConnectionId, Service, ServiceConnection};
 pub use socket::{Report, TcpInfo, TcpListener, TcpStream, UdpSocket};
 pub use source::SendSource;
 pub use worker::Poll;
+pub use worker_stats::WorkerStats;

@@ -4,8 +4,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bypath_tcp::{CloseReason, Connection, Instant, State};
+use bypath_tcp::{CloseReason, Connection, ConnectionInfo, ConnectionStats, Instant, State};
 
+use crate::desk::Desk;
+use crate::segment_log::AckedSegment;
 use crate::slab::FlowId;
 use crate::source::{SendQueue, SendSource};
 
@@ -17,11 +19,21 @@ impl ConnectionId {
     pub(crate) fn of(id: FlowId) -> Self {
         Self(u64::from(id.generation) << 32 | u64::from(id.index))
     }
+
+    pub(crate) fn flow(self) -> FlowId {
+        FlowId { index: self.0 as u32, generation: (self.0 >> 32) as u32 }
+    }
+
+    /// Its place among the worker's connections: below [`crate::EngineBuilder::max_connections`], given again when
+    /// the connection is gone, and as small as can be. To index what a service keeps for each connection.
+    pub fn slot(self) -> usize {
+        self.0 as u32 as usize
+    }
 }
 
 /// An application on a worker. Every worker has its own, so it needs no locks; it must not block.
 pub trait Service: Send {
-    /// A connection to the service's port is open.
+    /// A connection is open: to the service's port, or one that it has begun.
     fn on_open(&mut self, connection: &mut ServiceConnection<'_>) {
         let _ = connection;
     }
@@ -39,9 +51,26 @@ pub trait Service: Send {
         connection.close();
     }
 
-    /// The connection is gone.
+    /// The connection is gone; one that the service has begun may never have been open.
     fn on_closed(&mut self, id: ConnectionId, reason: CloseReason) {
         let _ = (id, reason);
+    }
+
+    /// When [`Service::on_wake`] wants to be called next; looked at after every round of the worker, which sleeps no
+    /// longer than that. A time in the past means the next round.
+    fn next_wake(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The time has come; also called once when the worker begins.
+    fn on_wake(&mut self, desk: &mut Desk<'_>) {
+        let _ = desk;
+    }
+
+    /// Data segments that the peer has acknowledged, each once. Only of an engine that was built with
+    /// [`crate::EngineBuilder::observe_segments`]. Comes before [`Service::on_acknowledged`].
+    fn on_segments_acked(&mut self, connection: &mut ServiceConnection<'_>, samples: &[AckedSegment]) {
+        let _ = (connection, samples);
     }
 }
 
@@ -115,7 +144,10 @@ impl ServiceConnection<'_> {
 
     /// Whether more can be given to be sent: not after [`ServiceConnection::close`].
     fn is_open(&self) -> bool {
-        matches!(self.conn.state(), State::SynReceived | State::Established | State::CloseWait)
+        matches!(
+            self.conn.state(),
+            State::SynSent | State::SynReceived | State::Established | State::CloseWait
+        )
     }
 
     /// Copies bytes to be sent; as many as there is room for, which is returned. None after
@@ -152,6 +184,22 @@ impl ServiceConnection<'_> {
         }
         self.queue.push_part(source, offset, len);
         self.conn.set_queued(self.queue.end());
+    }
+
+    /// What there is to tell of the connection, in the manner of `TCP_INFO`. Gathered for the asking, from all that is
+    /// outstanding: not for every packet.
+    pub fn info(&self) -> ConnectionInfo {
+        self.conn.info()
+    }
+
+    /// Its counters, at no cost.
+    pub fn stats(&self) -> &ConnectionStats {
+        self.conn.stats()
+    }
+
+    /// Sends small segments at once, or lets them wait for an acknowledgement (Nagle).
+    pub fn set_nodelay(&mut self, on: bool) {
+        self.conn.set_nodelay(on);
     }
 
     /// Bytes given and not acknowledged yet.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as SystemInstant};
 
 use bypath_tcp::Instant;
 use bypath_wire::ethernet::MacAddr;
-use bypath_xdp::{Device, DeviceStats, Frame, RxBatch, UmemArea};
+use bypath_xdp::{Device, Frame, RxBatch, UmemArea};
 use crossbeam::channel::Sender;
 use crossbeam::queue::ArrayQueue;
 
@@ -23,8 +23,10 @@ use crate::route::RouteTable;
 use crate::socket::listener::ListenerShared;
 use crate::socket::shared::Wake;
 use crate::socket::udp::UdpShared;
+use crate::stack::client::Woken;
 use crate::stack::ingress::Verdict;
 use crate::stack::{Stack, StackEvent};
+use crate::worker_stats::WorkerStats;
 
 /// Frames taken from the device at once.
 const BATCH: usize = 64;
@@ -70,16 +72,8 @@ pub(crate) enum Command {
     Routes(RouteTable),
     Mtu(u32),
     LinkDown,
-    Report(Sender<WorkerReport>),
+    Report(Sender<WorkerStats>),
     Stop,
-}
-
-/// A worker's figures.
-#[derive(Clone, Debug)]
-pub(crate) struct WorkerReport {
-    pub(crate) counters: Counters,
-    pub(crate) device: DeviceStats,
-    pub(crate) flows: usize,
 }
 
 /// Wakes a worker that sleeps; costs a load when it does not.
@@ -140,6 +134,39 @@ pub(crate) struct Worker<D> {
     batch: RxBatch,
     epoch: SystemInstant,
     stopping: bool,
+    time: TimeSpent,
+}
+
+/// Where the time of a worker goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct TimeSpent {
+    busy_ns: u64,
+    idle_ns: u64,
+    rounds: u64,
+    busy_rounds: u64,
+    /// The last round, which lasts until the next begins, had something to do.
+    busy: bool,
+    since: Instant,
+}
+
+impl TimeSpent {
+    /// A round begins.
+    fn begin(&mut self, now: Instant) {
+        let ns = now.nanos_since(self.since);
+        if self.busy {
+            self.busy_ns += ns;
+        } else {
+            self.idle_ns += ns;
+        }
+        self.since = now;
+        self.rounds += 1;
+    }
+
+    /// There was something to do in it, or not.
+    fn end(&mut self, busy: bool) {
+        self.busy = busy;
+        self.busy_rounds += u64::from(busy);
+    }
 }
 
 impl<D: Device> Worker<D> {
@@ -155,12 +182,20 @@ impl<D: Device> Worker<D> {
             batch: RxBatch::with_capacity(BATCH),
             epoch: SystemInstant::now(),
             stopping: false,
+            time: TimeSpent::default(),
         }
     }
 
+    /// The same with a clock that begins at `epoch`, as those of all workers of an engine do.
+    pub(crate) fn since(mut self, epoch: SystemInstant) -> Self {
+        self.epoch = epoch;
+        self.time.since = self.now().0;
+        self
+    }
+
     /// Runs until told to stop. Connections that are being closed then get a moment to finish; those that are
-    /// open are reset.
-    pub(crate) fn run(mut self) {
+    /// open are reset. Returns its last figures.
+    pub(crate) fn run(mut self) -> WorkerStats {
         // Linux lets a sleep last 50 µs longer, to save wake-ups: a paced connection would send late by as much. If
         // it will not have it otherwise, pacing makes up for it.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
@@ -174,7 +209,10 @@ impl<D: Device> Worker<D> {
                     break;
                 }
             }
-            if self.round(now) || self.stopping {
+            self.time.begin(now);
+            let busy = self.round(now);
+            self.time.end(busy);
+            if busy || self.stopping {
                 idle_since = None;
                 continue;
             }
@@ -194,6 +232,7 @@ impl<D: Device> Worker<D> {
         let (now, _) = self.now();
         self.stack.abort_all(now);
         self.flush(now);
+        self.stats()
     }
 
     fn now(&self) -> (Instant, SystemInstant) {
@@ -205,12 +244,15 @@ impl<D: Device> Worker<D> {
     /// One turn of the loop. `false`: there was nothing to do.
     fn round(&mut self, now: Instant) -> bool {
         let received = self.device.receive(&mut self.batch) > 0;
+        // Packets are as old as the moment at which the device gave them, not as the round.
+        let now = if received { self.now().0 } else { now };
         if received {
             self.take_batch(now);
         }
         let handed = self.take_handed_off(now);
         let asked = self.take_requests(now);
-        let busy = received || handed || asked || self.stack.has_work();
+        let woken = self.wake(now);
+        let busy = received || handed || asked || woken || self.stack.has_work();
         let due = self.stack.next_deadline().is_some_and(|at| at.is_due(now));
         if busy || due {
             self.flush(now);
@@ -220,10 +262,39 @@ impl<D: Device> Worker<D> {
         busy || due
     }
 
+    /// Calls the service, if it is time.
+    fn wake(&mut self, now: Instant) -> bool {
+        if !self.stack.is_wake_due(now) || self.stopping {
+            return false;
+        }
+        let stats = self.stats();
+        if self.stack.wake(now, &stats) == Woken::Done {
+            self.stack.events.push_back(StackEvent::ServiceDone(self.index));
+        }
+        true
+    }
+
+    fn stats(&self) -> WorkerStats {
+        WorkerStats {
+            worker: self.index,
+            busy_ns: self.time.busy_ns,
+            idle_ns: self.time.idle_ns,
+            rounds: self.time.rounds,
+            busy_rounds: self.time.busy_rounds,
+            flows: self.stack.flow_count(),
+            counters: self.stack.counters,
+            device: self.device.stats(),
+        }
+    }
+
     fn flush(&mut self, now: Instant) {
         let mut egress = DeviceEgress::new(&mut self.device, &self.area);
         self.stack.advance(now, &mut egress);
         self.stack.flush(now, &mut egress);
+        if self.stack.has_unstamped() {
+            let handed_over = self.now().0;
+            self.stack.stamp(handed_over);
+        }
         self.device.flush();
         while let Some(event) = self.stack.events.pop_front() {
             let message = ControlMessage::Worker(event);
@@ -354,12 +425,7 @@ impl<D: Device> Worker<D> {
             Command::Mtu(mtu) => stack.set_mtu(mtu),
             Command::LinkDown => stack.link_down(now),
             Command::Report(reply) => {
-                let report = WorkerReport {
-                    counters: stack.counters,
-                    device: self.device.stats(),
-                    flows: stack.flow_count(),
-                };
-                let _ = reply.try_send(report);
+                let _ = reply.try_send(self.stats());
             }
             Command::Stop => self.stopping = true,
         }

@@ -25,7 +25,8 @@ use crate::socket::listener::ListenerShared;
 use crate::socket::shared::{Wake, WorkerPort};
 use crate::stack::{Stack, StackConfig, StackEvent};
 use crate::template::Medium;
-use crate::worker::{Command, Links, Poll, Worker, WorkerReport, WorkerWaker};
+use crate::worker::{Command, Links, Poll, Worker, WorkerWaker};
+use crate::worker_stats::WorkerStats;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -79,7 +80,7 @@ struct Node {
     commands: Arc<ArrayQueue<Command>>,
     waker: Arc<WorkerWaker>,
     port: Arc<WorkerPort>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<WorkerStats>,
     held: Arc<AtomicI64>,
     events: Receiver<ControlMessage>,
 }
@@ -90,7 +91,7 @@ impl Node {
         self.waker.wake();
     }
 
-    fn report(&self) -> WorkerReport {
+    fn report(&self) -> WorkerStats {
         let (reply, answer) = bounded(1);
         self.tell(Command::Report(reply));
         answer.recv_timeout(PATIENCE).expect("the worker answers")
@@ -158,6 +159,9 @@ fn host(me: u8, peer: u8, mtu: u32, devices: Vec<MemoryDevice>) -> Vec<Node> {
             seeds: [me.into(), 2, 3, 4],
             reassembly_rings: 0,
             memory: crate::stack::memory::MemoryLimits::default(),
+            observe_segments: false,
+            client_ports: crate::client_ports::Candidates::All,
+            worker: (index, count),
         };
         let mut stack = Stack::new(config, port.clone(), Box::new(NoService));
         let mut routes = RouteTable::new();

@@ -310,6 +310,13 @@ impl Connection {
         self.hot.rcv_nxt
     }
 
+    /// Where in our stream a sequence number of what is outstanding lies; `None` for all others.
+    pub fn offset_of(&self, seq: SeqNum) -> Option<u64> {
+        let ours = seq.at_or_after(self.hot.snd_una) && seq.at_or_before(self.hot.snd_nxt);
+        (ours && self.hot.state.is_synchronized())
+            .then(|| self.hot.acknowledged + u64::from(seq.offset_from(self.hot.snd_una).unsigned_abs()))
+    }
+
     /// How far what is stored ahead of its turn reaches, in bytes from the next one expected.
     pub fn stored_ahead(&self) -> u32 {
         let end = self.cold.assembler.ranges().last().map_or(self.hot.rcv_nxt, |range| range.right);

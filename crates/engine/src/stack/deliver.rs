@@ -54,7 +54,7 @@ impl Stack {
                 end.readable = true;
             }
             App::Service(end) => {
-                let ServiceEnd { queue, reassembly, unread } = &mut **end;
+                let ServiceEnd { queue, reassembly, unread, .. } = &mut **end;
                 if let Some(store) = &received.store {
                     if let Some((producer, _)) = reassembly {
                         keep(store.ahead, &pieces, |at, bytes| producer.write_at(at, bytes));

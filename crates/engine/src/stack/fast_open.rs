@@ -13,7 +13,7 @@ use super::tcp::Arrival;
 use super::{Stack, StackEvent};
 use crate::counters::Tally;
 use crate::destinations::FastOpenTry;
-use crate::flow::App;
+use crate::flow::{App, Keeper};
 use crate::flow_table::FlowKey;
 use crate::packet::Egress;
 use crate::socket::end::socket_pair;
@@ -146,7 +146,8 @@ impl Stack {
         end.opening = Some(listener.clone());
         // Before it can be closed again: its neighbour may be known not to answer.
         self.events.push_back(StackEvent::FlowAccepted(key));
-        let placed = self.place(now, key, conn, App::Socket(end), route.next_hop, arrival.queue);
+        let placed =
+            self.place(now, key, conn, (App::Socket(end), Keeper::Control), route.next_hop, arrival.queue);
         let Some(id) = placed else {
             self.events.pop_back();
             listener.cancel();

@@ -17,14 +17,13 @@ use super::fast_open::FastOpened;
 use super::tcp::Arrival;
 use super::{Stack, StackEvent, any_of};
 use crate::counters::{Cause, Tally};
-use crate::flow::{App, ServiceEnd};
+use crate::flow::{App, Keeper};
 use crate::flow_table::FlowKey;
 use crate::neighbor::Resolution;
 use crate::packet::Egress;
 use crate::service::About;
 use crate::socket::end::socket_pair;
 use crate::socket::listener::ListenerShared;
-use crate::source::SendQueue;
 use crate::template::Template;
 
 /// For how long after the last cookie acknowledgements are looked at for one: as long as it is good.
@@ -209,25 +208,21 @@ impl Stack {
                 let (end, socket) = socket_pair(self.port.clone(), receive, self.config.send_buffer);
                 (App::Socket(end), Some((listener, socket)))
             }
-            Taker::Service => (
-                App::Service(Box::new(ServiceEnd {
-                    queue: SendQueue::new(self.config.send_buffer),
-                    reassembly: None,
-                    unread: 0,
-                })),
-                None,
-            ),
+            Taker::Service => (App::Service(self.service_end()), None),
         };
-        // Before it can be closed again: its neighbour may be known not to answer.
-        self.events.push_back(StackEvent::FlowAccepted(key));
-        let placed = self.place(now, key, conn, app, route.next_hop, arrival.queue);
+        let keeper = if waiting.is_some() { Keeper::Control } else { Keeper::Service };
+        if keeper == Keeper::Control {
+            // Before it can be closed again: its neighbour may be known not to answer.
+            self.events.push_back(StackEvent::FlowAccepted(key));
+        }
+        let placed = self.place(now, key, conn, (app, keeper), route.next_hop, arrival.queue);
         if let Some(id) = placed {
             self.segment(now, id.index, arrival, egress);
             let open = self.flows.get_mut(id).is_some_and(|flow| flow.conn.state() != State::SynReceived);
             if open && let Some((listener, socket)) = waiting.take() {
                 listener.offer(socket, local, remote);
             }
-        } else {
+        } else if keeper == Keeper::Control {
             self.events.pop_back();
         }
         if let Some((listener, _)) = waiting {

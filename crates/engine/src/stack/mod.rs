@@ -4,6 +4,7 @@
 //! A round: [`Stack::input`] for every packet of a batch, [`Stack::advance`] for the timers, then
 //! [`Stack::flush`] sends what became of it, once for each flow that was touched.
 
+pub(crate) mod client;
 mod deliver;
 mod fast_open;
 mod half_open;
@@ -27,6 +28,7 @@ use bypath_tcp::{ChallengeLimiter, Config, FastOpenKeys, Instant, IsnGenerator, 
 use bypath_wire::ethernet::MacAddr;
 
 use self::memory::{Memory, MemoryLimits};
+use crate::client_ports::{Candidates, ClientPorts};
 use crate::compact::Compact;
 use crate::counters::Counters;
 use crate::destinations::Destinations;
@@ -35,6 +37,7 @@ use crate::flow_table::{FlowHasher, FlowKey, FlowTable};
 use crate::neighbor::NeighborCache;
 use crate::ring::{ByteConsumer, ByteProducer, byte_ring};
 use crate::route::RouteTable;
+use crate::segment_log::AckedSegment;
 use crate::slab::{FlowId, Slab};
 use crate::socket::listener::ListenerShared;
 use crate::socket::shared::WorkerPort;
@@ -71,6 +74,12 @@ pub(crate) struct StackConfig {
     /// Rings for data out of order, for the connections of a service: how many at once.
     pub(crate) reassembly_rings: usize,
     pub(crate) memory: MemoryLimits,
+    /// Services are told of every segment that is acknowledged.
+    pub(crate) observe_segments: bool,
+    /// Source ports of connections that a service opens.
+    pub(crate) client_ports: Candidates,
+    /// This worker's number, and how many there are.
+    pub(crate) worker: (usize, usize),
 }
 
 /// What the control plane has to do.
@@ -84,6 +93,8 @@ pub(crate) enum StackEvent {
     Unlistened(SocketAddr),
     /// The kernel should find this neighbour.
     NeedNeighbor(IpAddr),
+    /// The service of this worker says that it is done.
+    ServiceDone(usize),
 }
 
 /// A datagram that waits for its neighbour.
@@ -128,6 +139,13 @@ pub(crate) struct Stack {
     challenges: ChallengeLimiter,
     service: BoxedService,
     service_ports: Vec<u16>,
+    /// The service has been called for the first time.
+    pub(crate) woken: bool,
+    client_ports: ClientPorts,
+    /// Flows with segments that are on their way to the device.
+    unstamped: Vec<u32>,
+    /// What one packet has acknowledged.
+    samples: Vec<AckedSegment>,
     answers: (u64, u32),
     datagram_id: u16,
 }
@@ -185,6 +203,13 @@ impl Stack {
             memory: Memory { limits: config.memory, ..Memory::default() },
             service,
             service_ports: Vec::new(),
+            woken: false,
+            client_ports: ClientPorts::new(
+                config.client_ports.clone(),
+                (seeds[0].rotate_left(23) ^ seeds[1], seeds[2].rotate_left(7) ^ seeds[3]),
+            ),
+            unstamped: Vec::new(),
+            samples: Vec::new(),
             answers: (0, 0),
             datagram_id: seeds[2] as u16,
             config,
@@ -226,6 +251,7 @@ impl Stack {
             &self.resting.next_deadline(),
             &self.wheel.next_deadline(),
             &self.neighbors.next_deadline(),
+            &self.next_wake().map(Instant::as_nanos),
         ]
         .map(|at| *at);
         all.into_iter().flatten().min().map(Instant::from_nanos)

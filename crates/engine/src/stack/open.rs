@@ -8,7 +8,7 @@ use bypath_wire::ip::protocol;
 use super::Stack;
 use super::memory::Held;
 use crate::counters::Cause;
-use crate::flow::{App, Flow, Link};
+use crate::flow::{App, Flow, Keeper, Link};
 use crate::flow_table::FlowKey;
 use crate::neighbor::Resolution;
 use crate::template::Template;
@@ -20,7 +20,7 @@ impl Stack {
         now: Instant,
         key: FlowKey,
         conn: Connection,
-        app: App,
+        (app, keeper): (App, Keeper),
         next_hop: IpAddr,
         queue: u16,
     ) -> Option<crate::slab::FlowId> {
@@ -32,6 +32,7 @@ impl Stack {
             conn,
             app,
             key,
+            keeper,
             link: Link::Waiting,
             dirty: false,
             queue,
@@ -74,6 +75,11 @@ impl Stack {
                     self.counters.count(Cause::Unreachable);
                     let seq = flow.conn.snd_nxt();
                     flow.conn.on_unreachable(seq, true);
+                    if keeper == Keeper::Client {
+                        // Its service is not to be called now: it is just opening it.
+                        self.mark_dirty(id.index);
+                        return Some(id);
+                    }
                     let mut events = Events::none();
                     events.insert(Events::CLOSED);
                     self.after_connection(now, id.index, events);

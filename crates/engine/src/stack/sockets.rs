@@ -7,7 +7,7 @@ use bypath_tcp::{CloseReason, Connection, Instant, State};
 
 use super::{Stack, StackEvent};
 use crate::counters::Cause;
-use crate::flow::{App, SocketEnd};
+use crate::flow::{App, Keeper, SocketEnd};
 use crate::flow_table::FlowKey;
 use crate::slab::FlowId;
 use crate::socket::listener::ListenerShared;
@@ -44,7 +44,7 @@ impl Stack {
         if end.fast_open {
             self.offer_fast_open(now, &key, &mut conn);
         }
-        let placed = self.place(now, key, conn, App::Socket(end), route.next_hop, 0);
+        let placed = self.place(now, key, conn, (App::Socket(end), Keeper::Control), route.next_hop, 0);
         if placed.is_none() {
             self.counters.count(Cause::FlowTable);
             self.events.push_back(StackEvent::FlowClosed(key));

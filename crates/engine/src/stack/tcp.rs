@@ -12,7 +12,7 @@ use bypath_wire::tcp::{MIN_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions};
 use super::ingress::{Datagram, Verdict};
 use super::{Stack, StackEvent};
 use crate::counters::Cause;
-use crate::flow::App;
+use crate::flow::{App, Keeper};
 use crate::flow_table::FlowKey;
 use crate::packet::{Egress, RxPacket};
 use crate::service::{About, ConnectionId};
@@ -139,6 +139,9 @@ impl Stack {
         if received.events.contains(Events::REOPEN) {
             return true;
         }
+        if self.config.observe_segments {
+            self.tell_acknowledged(now, index, segment);
+        }
         if let Some(reset) = &received.reply {
             self.send_aside(index, reset, egress);
         }
@@ -226,6 +229,7 @@ impl Stack {
         self.memory.forget(flow.held);
         self.counters.segs_retrans += flow.uncounted_retransmissions();
         let reason = flow.conn.close_reason().unwrap_or(bypath_tcp::CloseReason::Finished);
+        let beyond = flow.conn.snd_nxt() + BEYOND;
         match flow.app {
             App::Socket(mut end) => {
                 if let Some(listener) = end.opening.take() {
@@ -236,7 +240,7 @@ impl Stack {
                 if let Some(remains) = remains {
                     // Ours and the socket's: without the latter there is nobody to be told of the end.
                     let wanted = shared.filter(|shared| Arc::strong_count(shared) > 2);
-                    match self.rest(flow.key, remains, wanted) {
+                    match self.rest((flow.key, flow.keeper), remains, wanted) {
                         Ok(()) => return,
                         Err(back) => shared = back,
                     }
@@ -251,12 +255,18 @@ impl Stack {
                 }
                 self.service.on_closed(ConnectionId::of(id), reason);
                 if let Some(remains) = remains
-                    && self.rest(flow.key, remains, None).is_ok()
+                    && self.rest((flow.key, flow.keeper), remains, None).is_ok()
                 {
                     return;
                 }
             }
         }
-        self.events.push_back(StackEvent::FlowClosed(flow.key));
+        match flow.keeper {
+            Keeper::Control => self.events.push_back(StackEvent::FlowClosed(flow.key)),
+            Keeper::Client => {
+                self.client_ports.give_back(now, flow.key.local(), flow.key.remote(), beyond);
+            }
+            Keeper::Service => {}
+        }
     }
 }

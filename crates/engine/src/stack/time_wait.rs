@@ -11,6 +11,7 @@ use bypath_wire::SeqNum;
 use super::tcp::Arrival;
 use super::{Stack, StackEvent};
 use crate::counters::{Cause, Tally};
+use crate::flow::Keeper;
 use crate::flow_table::FlowKey;
 use crate::packet::Egress;
 use crate::socket::shared::SocketShared;
@@ -20,19 +21,25 @@ pub(super) struct Resting {
     remains: TimeWait,
     /// The socket, while its application has it: it learns of the end.
     shared: Option<Arc<SocketShared>>,
+    keeper: Keeper,
 }
 
 impl Stack {
     /// Keeps what is left of a flow; gives the socket back when there is no room.
     pub(super) fn rest(
         &mut self,
-        key: FlowKey,
+        (key, keeper): (FlowKey, Keeper),
         remains: TimeWait,
         shared: Option<Arc<SocketShared>>,
     ) -> Result<(), Option<Arc<SocketShared>>> {
         let until = remains.until().as_nanos();
-        match self.resting.insert(key, Resting { remains, shared }, until) {
-            Ok(_) => Ok(()),
+        match self.resting.insert(key, Resting { remains, shared, keeper }, until) {
+            Ok(_) => {
+                if keeper == Keeper::Client {
+                    self.client_ports.rest(key.local(), key.remote());
+                }
+                Ok(())
+            }
             Err(resting) => {
                 self.counters.tally(Tally::TimeWaitOverflow);
                 Err(resting.shared)
@@ -97,7 +104,9 @@ impl Stack {
             if let Some(shared) = resting.shared {
                 shared.set_closed(CloseReason::Finished);
             }
-            self.events.push_back(StackEvent::FlowClosed(key));
+            if resting.keeper == Keeper::Control {
+                self.events.push_back(StackEvent::FlowClosed(key));
+            }
         }
     }
 

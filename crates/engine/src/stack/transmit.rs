@@ -7,6 +7,7 @@ use bypath_wire::checksum::Sum;
 use bypath_wire::tcp::{CHECKSUM_OFFSET, MIN_HEADER_LEN, TcpFlags, TcpHeader};
 
 use super::Stack;
+use super::client::note_sent;
 use crate::counters::Cause;
 use crate::flow::{App, Flow, Link};
 use crate::packet::{Egress, TxPacket};
@@ -79,9 +80,20 @@ impl Stack {
             flow.conn.on_read(now, u32::try_from(unread).unwrap_or(u32::MAX));
             self.memory.open_window(&mut flow.conn, end, &mut flow.held, unread);
         }
+        if let App::Service(end) = &mut flow.app
+            && std::mem::take(&mut end.abort)
+        {
+            flow.pending_reset = flow.conn.abort(now);
+        }
         let mut more = false;
         if flow.link == Link::Ready {
-            more = transmit(flow, now, egress, &mut self.counters.segs_out);
+            let sent = transmit(flow, now, egress);
+            self.counters.segs_out += sent.segments;
+            self.counters.transmit_stalls += u64::from(sent.stalled);
+            more = sent.more;
+            if sent.observed {
+                self.unstamped.push(index);
+            }
         }
         if let App::Socket(end) = &mut flow.app {
             end.tell(&flow.conn);
@@ -112,26 +124,42 @@ impl Stack {
     }
 }
 
-/// Sends what `flow` wants to send; `true`: there is more than fitted.
-fn transmit<E: Egress>(flow: &mut Flow, now: Instant, egress: &mut E, sent: &mut u64) -> bool {
+/// What became of a flow's turn to send.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    segments: u64,
+    /// There is more than fitted, or than one flow sends in one turn.
+    more: bool,
+    /// The device had no room for it.
+    stalled: bool,
+    /// Segments were sent whose time is to be noted.
+    observed: bool,
+}
+
+/// Sends what `flow` wants to send.
+fn transmit<E: Egress>(flow: &mut Flow, now: Instant, egress: &mut E) -> Sent {
+    let mut sent = Sent::default();
     let largest = MAX_HEADERS + flow.conn.largest_payload() as usize;
     if let Some(reset) = &flow.pending_reset {
         let ports = (flow.local(), flow.remote());
         if send_bare(&flow.template, ports, reset, flow.queue, egress) {
             flow.pending_reset = None;
         } else {
-            return true;
+            return Sent { more: true, stalled: true, ..sent };
         }
     }
     for _ in 0..BURST {
         if !egress.has_room(largest) {
-            return true;
+            return Sent { more: true, stalled: true, ..sent };
         }
-        let Some(segment) = flow.conn.poll_transmit(now) else { return false };
+        let Some(segment) = flow.conn.poll_transmit(now) else { return sent };
         emit(flow, &segment, egress);
-        *sent += 1;
+        sent.segments += 1;
+        if segment.len > 0 {
+            sent.observed |= note_sent(&mut flow.app, &segment);
+        }
     }
-    true
+    Sent { more: true, ..sent }
 }
 
 /// Builds one segment: headers from the template, payload copied and summed in one pass.

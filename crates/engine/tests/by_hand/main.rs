@@ -3,6 +3,7 @@
 
 mod attacks;
 mod buffers;
+mod clients;
 mod closing;
 mod cookies;
 mod datagrams;

@@ -1,0 +1,94 @@
+//! What a service has before it when it is woken: time, connections to open and to use, its worker's figures.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bypath_tcp::Instant;
+
+use crate::service::{ConnectionId, ServiceConnection};
+use crate::stack::Stack;
+use crate::worker_stats::WorkerStats;
+
+/// Why a connection could not be begun. One that was begun and failed is told of by
+/// [`crate::Service::on_closed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Every source port of the local address is in use towards this destination.
+    #[error("no free source port is left for this destination: use more local addresses")]
+    PortsExhausted,
+    /// There is no way to the destination.
+    #[error("no route to the destination: give a gateway, or an address in its network")]
+    NoRoute,
+    /// The local address is none of the engine's, or of the other family.
+    #[error("the local address is not one of the engine's")]
+    NotLocal,
+    /// The worker has as many connections as it was made for.
+    #[error("the worker has as many connections as it was made for: raise max_connections")]
+    TooManyConnections,
+}
+
+/// A worker as its service may use it in [`crate::Service::on_wake`]. What is asked for here is sent when that
+/// returns; what comes of it is told by the service's other methods.
+pub struct Desk<'a> {
+    stack: &'a mut Stack,
+    now: Instant,
+    stats: &'a WorkerStats,
+    stop: bool,
+}
+
+impl std::fmt::Debug for Desk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk")
+            .field("worker", &self.stats.worker)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Desk<'a> {
+    pub(crate) fn new(stack: &'a mut Stack, now: Instant, stats: &'a WorkerStats) -> Self {
+        Self { stack, now, stats, stop: false }
+    }
+
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.stop
+    }
+
+    /// Time on the worker's clock, which begins when the worker does.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Number of the worker.
+    pub fn worker(&self) -> usize {
+        self.stats.worker
+    }
+
+    /// Begins a connection to `remote`, from `local` if given, from the address that the routes choose otherwise.
+    /// [`crate::Service::on_open`] tells that it is open, [`crate::Service::on_closed`] that it failed.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; nothing was sent then.
+    pub fn connect(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<IpAddr>,
+    ) -> Result<ConnectionId, ConnectError> {
+        self.stack.connect_client(self.now, remote, local).map(ConnectionId::of)
+    }
+
+    /// A connection of this worker's service, while it exists.
+    pub fn connection(&mut self, id: ConnectionId) -> Option<ServiceConnection<'_>> {
+        self.stack.service_connection(self.now, id.flow())
+    }
+
+    /// The worker's figures, as of this wake-up.
+    pub fn counters(&self) -> &WorkerStats {
+        self.stats
+    }
+
+    /// This worker's service is done. When all of them are, the engine stops: connections that are being closed get a
+    /// moment to finish, those that are open are reset, and [`crate::Engine::wait`] returns.
+    pub fn stop(&mut self) {
+        self.stop = true;
+    }
+}
