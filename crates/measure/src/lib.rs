@@ -1,3 +1,4 @@
 //! Measurements on the engine: load patterns, raw frames, histograms, verdicts, and the results that are made of them.
 
+pub mod histogram;
 pub mod result;
