@@ -32,6 +32,8 @@ use crate::worker_stats::WorkerStats;
 const BATCH: usize = 64;
 /// Packets taken from another worker at once.
 const HANDOFF_BATCH: usize = 64;
+/// In the place of the count of hand-offs: a copy, to take note of.
+const COPY: u8 = u8::MAX;
 /// How long an adaptive worker looks for work before it sleeps.
 const SPIN: Duration = Duration::from_micros(20);
 /// Longest sleep: the control plane's queues are looked at that often, whatever happens.
@@ -329,6 +331,8 @@ impl<D: Device> Worker<D> {
             if let Verdict::Foreign(key) = verdict {
                 let home = self.stack.home_of(&key, self.links.to_workers.len());
                 hand_off(self.index, home, &mut self.links, &mut self.stack.counters, &packet, 0);
+            } else if verdict == Verdict::News && !alone {
+                tell_others(&mut self.links, &mut self.stack.counters, &packet);
             }
         }
         for frame in self.batch.drain() {
@@ -352,6 +356,9 @@ impl<D: Device> Worker<D> {
                 let taken = receiver.pop(|bytes, hops| {
                     let mut egress = DeviceEgress::new(device, area);
                     let packet = RxPacket::whole(bytes);
+                    if hops == COPY {
+                        return stack.overhear(now, &packet, &mut egress);
+                    }
                     // Everybody has seen it: whoever is last answers it.
                     let last = usize::from(hops) >= workers;
                     let verdict = stack.input(now, &packet, index as u16, last, &mut egress);
@@ -455,6 +462,26 @@ impl<D: Device> Worker<D> {
     }
 }
 
+/// Every other worker gets a copy of a packet that has been dealt with here, to take note of.
+fn tell_others(links: &mut Links, counters: &mut Counters, packet: &RxPacket<'_>) {
+    for (sender, waker) in links.to_workers.iter_mut().flatten() {
+        if sender.push(&pieces(packet), COPY).is_ok() {
+            waker.wake();
+        } else {
+            counters.count(Cause::Handoff);
+        }
+    }
+}
+
+fn pieces<'p>(packet: &RxPacket<'p>) -> arrayvec::ArrayVec<&'p [u8], { MAX_CHUNKS + 1 }> {
+    let mut pieces = arrayvec::ArrayVec::new();
+    pieces.push(packet.head);
+    for piece in &packet.rest {
+        let _ = pieces.try_push(*piece);
+    }
+    pieces
+}
+
 /// Passes a packet on to the worker that may own its flow: the one that the flow's hash names, after that
 /// each of the others.
 fn hand_off(
@@ -469,12 +496,7 @@ fn hand_off(
     // From the arriving worker to the flow's home, from there round the ring.
     let next = if hops == 0 && home != me { home } else { (me + 1) % workers };
     let Some(Some((sender, waker))) = links.to_workers.get_mut(next) else { return };
-    let mut pieces: arrayvec::ArrayVec<&[u8], { MAX_CHUNKS + 1 }> = arrayvec::ArrayVec::new();
-    pieces.push(packet.head);
-    for piece in &packet.rest {
-        let _ = pieces.try_push(piece);
-    }
-    if sender.push(&pieces, hops + 1).is_ok() {
+    if sender.push(&pieces(packet), hops + 1).is_ok() {
         counters.handed_off += 1;
         waker.wake();
     } else {

@@ -40,7 +40,14 @@ pub(crate) enum Verdict {
     Done,
     /// It belongs to a flow that is not here; another worker may have it.
     Foreign(FlowKey),
+    /// It told of a neighbour, or of a path: what other workers have to know as well, on whose queues it did not come.
+    News,
 }
+
+/// ICMP messages about packets of ours, which may be another worker's.
+const ICMPV4_ERRORS: [u8; 3] = [3, 11, 12];
+/// The same, and Neighbor Discovery's questions and answers.
+const ICMPV6_NEWS: [u8; 6] = [1, 2, 3, 4, 135, 136];
 
 impl Stack {
     /// Takes a packet that came on the device's queue `queue`. With `last_resort`, a segment whose flow is not
@@ -77,9 +84,9 @@ impl Stack {
             EtherType::ARP => {
                 match packet.head.get(network..).map(ArpPacket::parse) {
                     Some(Ok(arp)) => self.on_arp(now, &arp, egress),
-                    _ => self.counters.count(Cause::Malformed),
+                    _ => return self.drop(Cause::Malformed),
                 }
-                return Verdict::Done;
+                return Verdict::News;
             }
             _ => Err(Cause::Protocol),
         };
@@ -98,14 +105,23 @@ impl Stack {
             }
             protocol::ICMP if datagram.src.is_ipv4() => {
                 self.on_icmpv4(now, packet, &datagram, egress);
-                Verdict::Done
+                news(packet, &datagram, &ICMPV4_ERRORS)
             }
             protocol::ICMPV6 if datagram.src.is_ipv6() => {
                 self.on_icmpv6(now, packet, &datagram, egress);
-                Verdict::Done
+                news(packet, &datagram, &ICMPV6_NEWS)
             }
             _ => self.drop(Cause::Protocol),
         }
+    }
+
+    /// Takes note of a packet that another worker has received, answered and counted: [`Verdict::News`].
+    pub(crate) fn overhear<E: Egress>(&mut self, now: Instant, packet: &RxPacket<'_>, egress: &mut E) {
+        let counted = self.counters;
+        self.overhears = true;
+        self.input(now, packet, 0, true, egress);
+        self.overhears = false;
+        self.counters = counted;
     }
 
     fn drop(&mut self, cause: Cause) -> Verdict {
@@ -175,5 +191,13 @@ impl Stack {
             start: network + n + upper.offset,
             len,
         })
+    }
+}
+
+/// Whether an ICMP message is one of `types`, which concern all workers.
+fn news(packet: &RxPacket<'_>, datagram: &Datagram, types: &[u8]) -> Verdict {
+    match packet.head.get(datagram.start) {
+        Some(found) if types.contains(found) => Verdict::News,
+        _ => Verdict::Done,
     }
 }

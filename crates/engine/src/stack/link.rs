@@ -59,7 +59,7 @@ impl Stack {
             discovery::handle_arp(&mut self.neighbors, now.as_nanos(), packet, self.config.mac, |ip| {
                 routes.is_local(IpAddr::V4(ip))
             });
-        if let Some(reply) = outcome.reply {
+        if let Some(reply) = outcome.reply.filter(|_| !self.overhears) {
             self.send_arp(&reply, reply.target_mac, egress);
         }
         if let Some(ip) = outcome.resolved {
@@ -86,7 +86,7 @@ impl Stack {
         if outcome.invalid {
             self.counters.count(Cause::Malformed);
         }
-        if let Some(mut reply) = outcome.reply {
+        if let Some(mut reply) = outcome.reply.filter(|_| !self.overhears) {
             if reply.dst_mac == MacAddr::UNSPECIFIED
                 && let Resolution::Known(mac) = self.resolve(now, IpAddr::V6(reply.dst))
             {

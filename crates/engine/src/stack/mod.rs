@@ -137,6 +137,8 @@ pub(crate) struct Stack {
     pub(crate) events: VecDeque<StackEvent>,
     memory: Memory,
     challenges: ChallengeLimiter,
+    /// The packet at hand came to another worker, which answers it.
+    overhears: bool,
     service: BoxedService,
     service_ports: Vec<u16>,
     /// The service has been called for the first time.
@@ -203,6 +205,7 @@ impl Stack {
             memory: Memory { limits: config.memory, ..Memory::default() },
             service,
             service_ports: Vec::new(),
+            overhears: false,
             woken: false,
             client_ports: ClientPorts::new(
                 config.client_ports.clone(),
