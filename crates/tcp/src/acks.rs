@@ -133,7 +133,7 @@ impl Connection {
         let news = News { before: &before, progress: &progress, acked, duplicate, dsack, echo };
         self.recover(now, &news);
         let in_order = ack.at_or_after(una_before);
-        let marked = if in_order { self.take_echo(segment, acked) } else { 0 };
+        let marked = if in_order { self.take_echo(now, segment, acked) } else { 0 };
         self.tell_congestion(now, acked, &before, &progress, marked);
         if is_new {
             self.rearm(now);

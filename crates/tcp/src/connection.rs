@@ -86,6 +86,8 @@ impl Bits {
     pub(crate) const SYN_RETRANSMITTED: Self = Self(1 << 15);
     /// Data leaves at a rate, see `pacing`.
     pub(crate) const PACED: Self = Self(1 << 19);
+    /// Data waits for a moment to come, see `pacing`.
+    pub(crate) const HELD: Self = Self(1 << 23);
     /// Both ends agreed on ECN, see `ecn`.
     pub(crate) const ECN: Self = Self(1 << 20);
     /// Marks have come that the peer is to be told of, or every segment counts them: none is as predicted.

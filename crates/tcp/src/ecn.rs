@@ -80,6 +80,8 @@ pub(crate) struct EcnState {
     answer_syn_ack: bool,
     /// Once a window: nothing more is answered until this is acknowledged.
     reduced_until: Option<SeqNum>,
+    /// How often in a row a single segment was marked all the same.
+    backoff: u8,
     /// Marked packets received, as counted by us; and when the last acknowledgement went out.
     marks: u32,
     marks_told: u32,
@@ -96,6 +98,7 @@ impl Default for EcnState {
             opened_with: Ecn::NotEct,
             answer_syn_ack: false,
             reduced_until: None,
+            backoff: 0,
             marks: FIRST_COUNT,
             marks_told: FIRST_COUNT,
             peer_marks: FIRST_COUNT,
@@ -298,43 +301,71 @@ impl Connection {
     }
 
     /// The sender's side: how much of `acked` the peer says was marked. Once a window that is answered.
-    pub(crate) fn take_echo(&mut self, segment: &Segment<'_>, acked: u32) -> u32 {
+    pub(crate) fn take_echo(&mut self, now: Instant, segment: &Segment<'_>, acked: u32) -> u32 {
         if !self.hot.bits.has(Bits::ECN) {
             return 0;
         }
+        let marked = self.read_echo(segment, acked);
+        if marked.is_some() {
+            self.answer_marks(now, acked);
+        } else if acked > 0 {
+            self.cold.ecn.backoff = 0;
+        }
+        marked.unwrap_or(0)
+    }
+
+    /// How much of `acked` was marked, if there are new marks.
+    fn read_echo(&mut self, segment: &Segment<'_>, acked: u32) -> Option<u32> {
         let mss = self.hot.window.mss.max(1);
         let flags = segment.header.flags;
         let ecn = &mut self.cold.ecn;
-        let marked = match ecn.feedback {
-            EcnFeedback::None => return 0,
-            EcnFeedback::Classic if flags.contains(TcpFlags::ECE) => acked,
-            EcnFeedback::Classic => return 0,
+        match ecn.feedback {
+            EcnFeedback::Classic if flags.contains(TcpFlags::ECE) => Some(acked),
+            EcnFeedback::None | EcnFeedback::Classic => None,
             EcnFeedback::Accurate => {
                 let more = from_ace(flags).wrapping_sub(ecn.peer_marks) & 7;
                 if more == 0 {
-                    return 0;
+                    return None;
                 }
                 // Three bits may have gone round. Where there are marks at all the safe guess is that they have
                 // (section 3.2.2.5.2).
                 let packets = acked.div_ceil(mss);
                 let most = packets.saturating_sub(packets.saturating_sub(more) & 7).max(more);
                 ecn.peer_marks = ecn.peer_marks.wrapping_add(more);
-                most.saturating_mul(mss).min(acked.max(mss))
-            }
-        };
-        self.cold.stats.ecn_signals += 1;
-        if self.cold.ecn.reduced_until.is_none_or(|until| self.hot.snd_una.after(until)) {
-            self.cold.ecn.reduced_until = Some(self.hot.snd_nxt);
-            if self.cold.ecn.feedback == EcnFeedback::Classic {
-                self.hot.bits.set(Bits::CWR);
-            }
-            // In recovery the window has come down already, for the same congestion.
-            if !self.hot.bits.has(Bits::RECOVERY.or(Bits::LOSS)) {
-                let flight = acked + self.hot.snd_nxt.offset_from(self.hot.snd_una) as u32;
-                self.cold.congestion.on_marks(&mut self.hot.window, flight);
+                Some(most.saturating_mul(mss).min(acked.max(mss)))
             }
         }
-        marked
+    }
+
+    /// Marks have come: once a window the sender slows down.
+    fn answer_marks(&mut self, now: Instant, acked: u32) {
+        self.cold.stats.ecn_signals += 1;
+        if self.cold.ecn.reduced_until.is_some_and(|until| !self.hot.snd_una.after(until)) {
+            return;
+        }
+        self.cold.ecn.reduced_until = Some(self.hot.snd_nxt);
+        if self.cold.ecn.feedback == EcnFeedback::Classic {
+            self.hot.bits.set(Bits::CWR);
+        }
+        // In recovery the window has come down already, for the same congestion.
+        if self.hot.bits.has(Bits::RECOVERY.or(Bits::LOSS)) {
+            return;
+        }
+        if self.hot.window.cwnd <= self.hot.window.mss {
+            self.hold_for_marks(now);
+        }
+        let flight = acked + self.hot.snd_nxt.offset_from(self.hot.snd_una) as u32;
+        self.cold.congestion.on_marks(&mut self.hot.window, flight);
+    }
+
+    /// A window of one segment is marked: there is less than that a round trip. The next goes out after the time of a
+    /// retransmission timer, twice that the next time (RFC 3168 section 6.1.2, RFC 9438 section 4.6).
+    fn hold_for_marks(&mut self, now: Instant) {
+        let most = u64::try_from(self.cold.config.max_rto.as_nanos()).unwrap_or(u64::MAX);
+        let backoff = &mut self.cold.ecn.backoff;
+        let time = self.hot.rto_ns.saturating_mul(1 << (*backoff).min(16)).min(most);
+        *backoff = backoff.saturating_add(1);
+        self.hold_until(now.plus_nanos(time));
     }
 
     /// What an outgoing segment says to the peer.

@@ -26,6 +26,8 @@ pub(crate) struct Pacer {
     left: u32,
     /// Data was held back, and has not been let go since.
     held: bool,
+    /// Nothing goes out before, whatever the rate; while `Bits::HELD` says so.
+    hold_until: Instant,
     /// When the caller is to ask again; none while nothing is held.
     pub(crate) wake_at: Option<Instant>,
 }
@@ -87,12 +89,26 @@ impl Connection {
     /// Whether pacing holds data back at `now`; the deadline then says until when.
     #[inline]
     pub(crate) fn held_by_pacing(&mut self, now: Instant) -> bool {
-        self.hot.bits.has(Bits::PACED) && !self.hot.bits.has(Bits::FORCE) && self.hold(now)
+        self.hot.bits.has(Bits::PACED.or(Bits::HELD)) && !self.hot.bits.has(Bits::FORCE) && self.hold(now)
+    }
+
+    /// No data goes out before `until`.
+    pub(crate) fn hold_until(&mut self, until: Instant) {
+        self.cold.pacer.hold_until = until;
+        self.hot.bits.set(Bits::HELD);
     }
 
     #[inline(never)]
     fn hold(&mut self, now: Instant) -> bool {
-        let held = !self.cold.pacer.may_send(now, self.hot.window.mss);
+        let pacer = &mut self.cold.pacer;
+        let stopped = self.hot.bits.has(Bits::HELD) && !pacer.hold_until.is_due(now);
+        let held = if stopped {
+            pacer.wake_at = Some(pacer.hold_until);
+            true
+        } else {
+            self.hot.bits.clear(Bits::HELD);
+            self.hot.bits.has(Bits::PACED) && !pacer.may_send(now, self.hot.window.mss)
+        };
         if held {
             self.refresh_aux();
         }

@@ -35,6 +35,17 @@ fn a_syn_ack_is_sent_again_five_times_and_then_the_half_open_connection_is_forgo
 }
 
 #[test]
+fn a_syn_ack_is_tried_for_three_minutes_where_seven_retries_are_asked_for() {
+    let tcp = TcpConfig { syn_ack_retries: 7, ..TcpConfig::default() };
+    let (mut lone, _) = Lone::listening(&with(tcp), 4);
+    lone.give(&Tcp::new(peer(9), SYN, 0, 0));
+    lone.pass(180 * SECOND);
+    assert_eq!(lone.stack.half_open(), 1);
+    lone.pass(100 * SECOND);
+    assert_eq!((lone.stack.half_open(), lone.counted("half_open_expired")), (0, 1));
+}
+
+#[test]
 fn the_answer_to_a_syn_agrees_to_what_it_offers() {
     let (mut lone, _) = Lone::listening(&options(B), 4);
     let answer = lone.answer(&Tcp::new(peer(9), SYN, 0, 0).options(modern(77)));

@@ -1,9 +1,9 @@
 //! Explicit congestion notification: the agreement, what is marked, echoed and answered (RFC 3168, 8257, 9768).
 
-use bypath_tcp::{Config, CongestionControl, Ecn, EcnFeedback, EcnMode};
+use bypath_tcp::{Config, CongestionControl, Ecn, EcnFeedback, EcnMode, Pacing};
 use bypath_wire::tcp::TcpFlags;
 
-use crate::script::{RTT, Script, Seg, Sent, ms, plain, with_sack};
+use crate::script::{RTT, Script, Seg, Sent, ms, next_offset, plain, ranges, with_sack};
 
 const CLASSIC: TcpFlags = TcpFlags::ECE.union(TcpFlags::CWR);
 const ACE: TcpFlags = CLASSIC.union(TcpFlags::AE);
@@ -154,6 +154,47 @@ fn marks_bring_the_window_down_to_one_segment_which_a_loss_does_not() {
         }
         assert_eq!(s.conn.cwnd(), 1_000, "{congestion:?}");
         assert!(s.conn.ssthresh() >= 2_000);
+    }
+}
+
+#[test]
+fn marks_at_a_window_of_one_segment_hold_the_next_one_back_twice_as_long_each_time() {
+    for (congestion, pacing) in
+        [(CongestionControl::Cubic, Pacing::Off), (CongestionControl::NewReno, Pacing::On)]
+    {
+        let mut s = open_with(Config { congestion, pacing, ..asks(EcnMode::Request) });
+        s.write(200_000);
+        for _ in 0..20 {
+            if s.conn.cwnd() > 1_000 {
+                s.pass(RTT / 2);
+                let all = next_offset(&s);
+                s.answer(Seg::ack(0, all).with(TcpFlags::ECE));
+            }
+        }
+        assert_eq!(s.conn.cwnd(), 1_000);
+        let mut waits = Vec::new();
+        for _ in 0..4 {
+            s.poll_all();
+            s.pass(RTT / 2);
+            let all = next_offset(&s);
+            assert_eq!(s.answer(Seg::ack(0, all).with(TcpFlags::ECE)), [], "{congestion:?}");
+            let mut waited = 0;
+            let sent = loop {
+                waited += 1;
+                let sent = s.pass(ms(1));
+                if !sent.is_empty() || waited == 10_000 {
+                    break sent;
+                }
+            };
+            assert_eq!(ranges(&sent), [(all, 1_000)]);
+            waits.push(waited);
+        }
+        assert!(waits[0] >= 200, "{waits:?}");
+        assert!(waits.windows(2).all(|w| w[1] >= w[0] * 17 / 10), "{congestion:?}: {waits:?}");
+        // Without a mark the window opens again.
+        s.poll_all();
+        let all = next_offset(&s);
+        assert!(!s.answer(Seg::ack(0, all)).is_empty(), "{congestion:?}");
     }
 }
 
