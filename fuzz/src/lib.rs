@@ -7,6 +7,7 @@ pub mod adversary;
 pub mod apps;
 pub mod hand;
 mod packets;
+mod settings;
 mod tape;
 pub mod wire;
 

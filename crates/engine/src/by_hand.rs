@@ -9,6 +9,8 @@ mod opening;
 mod tcp;
 mod udp;
 
+pub use inspect::Memory;
+
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};

@@ -58,7 +58,7 @@ mod worker_tests;
 pub use builder::EngineBuilder;
 pub use bypath_tcp::{
     CloseReason, Config as TcpConfig, CongestionControl, ConnectionInfo, ConnectionStats, CookieMode, Ecn,
-    EcnFeedback, EcnMode, Instant, MetricsCache, Pacing, RecoveryState, State as TcpState,
+    EcnFeedback, EcnMode, Instant, MetricsCache, MtuProbing, Pacing, RecoveryState, State as TcpState,
 };
 pub use bypath_xdp::{AttachMode, BindMode};
 pub use desk::{ConnectError, Desk};

@@ -195,7 +195,9 @@ impl Connection {
         if !last || sent >= 4 * self.hot.window.mss {
             return now;
         }
-        self.cold.scoreboard.first_sent_at().map_or(now, |first| first.min(now))
+        // What has been out for longer than the timeout gets a whole one.
+        let first = self.cold.scoreboard.first_sent_at();
+        first.filter(|first| !first.plus_nanos(self.cold.rtt.timer_ns()).is_due(now)).unwrap_or(now)
     }
 
     /// The peer's window has opened: what a probe, or a window taken back, left outside is sent again.

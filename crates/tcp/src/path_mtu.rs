@@ -227,7 +227,9 @@ impl Connection {
     #[inline(never)]
     pub(crate) fn probe_limit(&self, usual: u32, unsent: u32, usable: u32) -> u32 {
         let path = &self.cold.path_mtu;
-        let calm = !self.hot.bits.has(Bits::RECOVERY.or(Bits::LOSS).or(Bits::HOLES).or(Bits::PERSIST));
+        // What is reported of duplicates and holes takes room from the payload, which a probe does not give.
+        let busy = Bits::RECOVERY.or(Bits::LOSS).or(Bits::PERSIST).or(Bits::HOLES).or(Bits::DSACK);
+        let calm = !self.hot.bits.has(busy);
         if path.probe.is_some() || !calm {
             return usual;
         }

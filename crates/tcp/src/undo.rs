@@ -126,8 +126,12 @@ impl Connection {
         self.hot.dup_acks = 0;
         if undo.timeout {
             self.cold.stats.spurious_timeouts += 1;
-            self.cold.rtt.reset_backoff();
-            self.hot.rto_ns = self.cold.rtt.rto_ns();
+            // Reports of duplicates alone are no progress: a peer that repeats them, and takes nothing, would have
+            // all of a window again and again at the same short interval.
+            if undo.since.is_some_and(|since| self.hot.snd_una.after(since)) {
+                self.cold.rtt.reset_backoff();
+                self.hot.rto_ns = self.cold.rtt.rto_ns();
+            }
         } else {
             self.cold.stats.spurious_recoveries += 1;
         }

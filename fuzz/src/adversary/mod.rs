@@ -19,18 +19,20 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use bypath::Instant;
-use bypath::by_hand::{Link, Stack, StackOptions, TcpPort};
+use bypath::by_hand::{Link, Memory, Stack, StackOptions, TcpPort};
 use bypath_sim::invariants::WireWatch;
 use bypath_sim::packet::{Medium, TcpPacket};
 
-use crate::hand::options;
+use crate::settings::Settings;
 use crate::tape::Tape;
 use crate::told;
 use ends::Connection;
 
 const PORT: u16 = 80;
 const CLIENT_PORTS: u16 = 40_000;
+/// Connections at the beginning, and all that are ever opened.
 const CONNECTIONS: usize = 2;
+const MOST_CONNECTIONS: usize = 4;
 /// Packets of one round that can be explained.
 const MOST_AT_ONCE: usize = 4_096;
 const MILLISECOND: u64 = 1_000_000;
@@ -49,6 +51,14 @@ struct Wire {
     stacks: [Stack; 2],
     mtus: [usize; 2],
     listener: TcpPort,
+    server: SocketAddr,
+    /// The client gives its first bytes with the connection.
+    fast_open: bool,
+    /// What opened a connection once may open it again, and who did may find nobody: cookies, and Fast Open.
+    replays: bool,
+    /// Bounds of what the stacks keep for received data.
+    memory: [Memory; 2],
+    opened: usize,
     connections: Vec<Connection>,
     power: Power,
     watch: Option<WireWatch>,
@@ -74,8 +84,8 @@ impl Wire {
     fn new(tape: &mut Tape<'_>) -> Self {
         let power = tape.one_of(&[Power::Wire, Power::Blind, Power::Liar]);
         let v6 = tape.byte() & 1 == 1;
-        let own = [options(tape), options(tape)];
-        let own = own.map(|own| StackOptions { link: Link::Ip, ..own });
+        let settings = [Settings::read(tape), Settings::read(tape)];
+        let own = settings.each_ref().map(|s| StackOptions { link: Link::Ip, ..s.stack.clone() });
         let ips: [IpAddr; 2] = [1, 2]
             .map(|n| if v6 { [0xfd00, 0, 0, 0, 0, 0, 0, n].into() } else { [198, 18, 0, n as u8].into() });
         let mut stacks = own.each_ref().map(|own| Stack::new(own).unwrap());
@@ -84,20 +94,71 @@ impl Wire {
         }
         let server = SocketAddr::new(ips[1], PORT);
         let listener = stacks[1].listen(server, 4);
-        let mut connections = Vec::new();
-        let watch = (power == Power::Wire).then(|| WireWatch::new(Medium::Ip, own[0].mtu.max(own[1].mtu)));
+        if settings[1].fast_open {
+            stacks[1].set_fast_open(listener, 4);
+        }
+        let fast_open = settings[0].fast_open;
+        let replays = settings[1].cookies || (fast_open && settings[1].fast_open);
+        let mtu = own[0].mtu.max(own[1].mtu);
+        let watch = (power == Power::Wire).then(|| WireWatch::new(Medium::Ip, mtu).with_replays(replays));
+        let mut wire = Self {
+            stacks,
+            mtus: [own[0].mtu as usize, own[1].mtu as usize],
+            listener,
+            server,
+            fast_open,
+            replays,
+            memory: own
+                .each_ref()
+                .map(|own| Memory { receive: own.receive_memory, reassembly: own.reassembly_memory }),
+            opened: 0,
+            connections: Vec::new(),
+            power,
+            watch,
+            now: 0,
+            flight: VecDeque::new(),
+            past: VecDeque::new(),
+        };
         for i in 0..CONNECTIONS {
-            let totals = [tape.one_of(&ends::TOTALS), tape.one_of(&ends::TOTALS)];
             let client = SocketAddr::new(ips[0], CLIENT_PORTS + i as u16);
-            let socket = stacks[0].connect(server, client.port()).unwrap();
-            connections.push(Connection::new(i as u64, [client, server], socket, totals));
+            let connection = wire.connect(i as u64, client, tape);
+            wire.connections.extend(connection);
             if tape.byte() & 1 == 0 {
                 break;
             }
         }
-        let mtus = [own[0].mtu as usize, own[1].mtu as usize];
-        let (flight, past) = (VecDeque::new(), VecDeque::new());
-        Self { stacks, mtus, listener, connections, power, watch, now: 0, flight, past }
+        wire
+    }
+
+    /// The client opens a connection; not, while its port is in use.
+    fn connect(&mut self, salt: u64, client: SocketAddr, tape: &mut Tape<'_>) -> Option<Connection> {
+        let totals = [tape.one_of(&ends::TOTALS), tape.one_of(&ends::TOTALS)];
+        self.opened += 1;
+        let names = [client, self.server];
+        Connection::open(&mut self.stacks[0], salt, names, totals, self.fast_open)
+    }
+
+    /// Another connection: on the ports of one that is over, where what is under way of that one cannot be taken
+    /// for this one's, or on its own.
+    fn another(&mut self, index: usize, tape: &mut Tape<'_>) {
+        if self.opened >= MOST_CONNECTIONS {
+            return;
+        }
+        if self.connections[index].is_over() && !self.replays {
+            let [client, _] = self.connections[index].names(0);
+            if let Some(connection) = self.connect(self.opened as u64, client, tape) {
+                told!("     {client} again");
+                for side in [0, 1] {
+                    self.connections[index].leave(side, &mut self.stacks[side]);
+                }
+                self.connections[index] = connection;
+            }
+            return;
+        }
+        let port = CLIENT_PORTS + self.connections.len() as u16;
+        let [first, _] = self.connections[0].names(0);
+        let connection = self.connect(self.opened as u64, SocketAddr::new(first.ip(), port), tape);
+        self.connections.extend(connection);
     }
 
     fn at(&self) -> Instant {
@@ -131,14 +192,16 @@ impl Wire {
                 }
                 None => self.nothing_is_owed(side),
             }
+            let (memory, most) = (self.stacks[side].memory(), self.memory[side]);
+            assert!(memory.receive <= most.receive && memory.reassembly <= most.reassembly, "{memory:?}");
         }
     }
 
     fn leaves(&mut self, side: usize, packet: Vec<u8>) {
-        assert!(packet.len() <= self.mtus[side], "{} bytes, MTU {}", packet.len(), self.mtus[side]);
         if let Some(tcp) = TcpPacket::parse(Medium::Ip, &packet).unwrap() {
             told!("{:.6} {side} {tcp}", self.now as f64 / 1e9);
         }
+        assert!(packet.len() <= self.mtus[side], "{} bytes, MTU {}", packet.len(), self.mtus[side]);
         if let Some(watch) = &mut self.watch {
             watch.sent(&packet).unwrap();
         }
@@ -158,7 +221,13 @@ impl Wire {
                 Some(connection) if connection.waits_for_server() => connection.accepted(socket),
                 _ => {
                     // An old SYN that came again, or one that nobody sent; in a fair network it goes nowhere.
-                    assert!(self.power > Power::Wire, "a connection that nobody opened: {remote}");
+                    assert!(
+                        self.power > Power::Wire || self.replays,
+                        "a connection that nobody opened: {remote}"
+                    );
+                    if let Some(watch) = &mut self.watch {
+                        watch.forget(self.server, remote);
+                    }
                     self.stacks[1].close(socket);
                 }
             }
@@ -167,7 +236,7 @@ impl Wire {
 
     /// Without a timer, nobody may be waiting for one.
     fn nothing_is_owed(&self, side: usize) {
-        let Some(watch) = &self.watch else { return };
+        let Some(watch) = self.watch.as_ref().filter(|_| !self.replays) else { return };
         for connection in &self.connections {
             let [own, other] = connection.names(side);
             let Some((sent, shut)) = connection.owes(side, &self.stacks[side]) else { continue };
@@ -211,7 +280,7 @@ impl Wire {
         }
         if self.power < Power::Liar {
             for connection in &self.connections {
-                connection.judge(self.now);
+                connection.judge(self.now, self.replays);
             }
         }
     }
@@ -226,6 +295,9 @@ impl Wire {
         for _ in 0..100_000 {
             let idle = !self.pass();
             if self.stacks.iter().all(|stack| stack.connections() == 0) {
+                for stack in &self.stacks {
+                    assert_eq!(stack.memory(), Memory::default(), "memory of connections that are gone");
+                }
                 return;
             }
             if idle {

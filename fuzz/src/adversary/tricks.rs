@@ -70,6 +70,7 @@ impl Wire {
                     self.arrives(1 - to, &complaint);
                 }
             }
+            30 if self.power < Power::Liar => self.another(index, tape),
             27..=31 if self.power == Power::Liar => self.lie(tape),
             _ => self.deliver(0),
         }

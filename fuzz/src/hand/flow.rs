@@ -27,8 +27,10 @@ pub(super) struct Flow {
     /// Next sequence number of a well-behaved peer.
     pub(super) peer_nxt: SeqNum,
     pub(super) peer_open: bool,
-    /// Sequence numbers of the SYNs that the peer has sent.
-    syns: Vec<SeqNum>,
+    /// The SYNs that the peer has sent: sequence numbers, and bytes of data that went with them.
+    syns: Vec<(SeqNum, u32)>,
+    /// Cookie for Fast Open that the stack has given, if it has.
+    pub(super) cookie: Vec<u8>,
     /// Of the stack's present connection here.
     pub(super) iss: Option<SeqNum>,
     /// Sequence number before the peer's first byte, in the stack's eyes, where that is beyond doubt.
@@ -45,6 +47,15 @@ pub(super) struct Flow {
     /// Bytes that the present socket's application has written, if there is one.
     pub(super) offered: Option<u64>,
     pub(super) shut: bool,
+    /// Bytes written by an application that opens, until its SYN is seen.
+    pub(super) opening: Option<u64>,
+    /// SYNs answered since the listener was last seen empty: with more than one, nobody knows which of them a
+    /// socket belongs to.
+    answered: u32,
+    /// The listener has been seen empty since the last of them.
+    drained: bool,
+    /// SYNs ever answered.
+    answers: u32,
 }
 
 impl Flow {
@@ -66,6 +77,11 @@ impl Flow {
             ts_value: 0,
             offered: None,
             shut: false,
+            cookie: Vec::new(),
+            opening: None,
+            answered: 0,
+            drained: true,
+            answers: 0,
         }
     }
 
@@ -74,13 +90,31 @@ impl Flow {
         (self.iss, self.irs, self.peer_acked, self.offered) = (None, None, None, None);
     }
 
+    /// Nothing waits to be accepted.
+    pub(super) fn drained(&mut self) {
+        self.drained = true;
+    }
+
+    /// Whether what is accepted now is the connection of the last answer. A cookie is good more than once, and
+    /// after others were given.
+    pub(super) fn accepts_last(&self, cookies: bool) -> bool {
+        if cookies { self.answers == 1 } else { self.answered == 1 }
+    }
+
+    /// The application has written more.
+    pub(super) fn wrote(&mut self, n: u64) {
+        if let Some(written) = self.opening.as_mut().or(self.offered.as_mut()) {
+            *written += n;
+        }
+    }
+
     /// The peer sends a segment.
     pub(super) fn peer_sends(&mut self, seq: SeqNum, flags: TcpFlags, len: usize, ack: SeqNum) {
         let syn = u32::from(flags.contains(TcpFlags::SYN));
         let fin = u32::from(flags.contains(TcpFlags::FIN));
         let end = seq + syn + len as u32 + fin;
         if syn > 0 {
-            self.syns.push(seq);
+            self.syns.push((seq, len as u32));
         }
         if end != seq {
             self.furthest.push(end);
@@ -116,6 +150,17 @@ impl Flow {
         if syn && anew {
             (self.iss, self.nxt, self.irs, self.peer_acked) = (Some(seq), seq, None, None);
             (self.offered, self.shut) = (None, false);
+            if flags.contains(TcpFlags::ACK) {
+                self.answered = if std::mem::take(&mut self.drained) { 1 } else { self.answered + 1 };
+                self.answers += 1;
+            } else {
+                self.offered = self.opening.take();
+            }
+        }
+        if let (true, Some(cookie)) = (syn, &tcp.options.fast_open)
+            && !cookie.is_empty()
+        {
+            self.cookie = cookie.to_vec();
         }
         let Some(iss) = self.iss else { return };
         let len = tcp.payload.len() as u32;
@@ -123,7 +168,7 @@ impl Flow {
         self.nxt = if syn { end } else { self.nxt.later(end) };
         if flags.contains(TcpFlags::ACK) {
             self.acked = tcp.header.ack;
-            self.heard(tcp.header.ack);
+            self.heard(tcp.header.ack, syn);
         }
         for block in &tcp.options.sack {
             assert!(block.left.before(block.right), "an empty block: {tcp}");
@@ -143,24 +188,23 @@ impl Flow {
 
     /// The stack has acknowledged `ack`: something that the peer has sent up to there must exist, and the first
     /// time that tells which SYN it goes by.
-    fn heard(&mut self, ack: SeqNum) {
+    fn heard(&mut self, ack: SeqNum, syn: bool) {
         assert!(
             self.furthest.contains(&ack) || self.covered(ack),
             "acknowledges {ack}, never sent: {self:?}"
         );
         if self.irs.is_none() {
-            let mut near = self.syns.iter().filter(|syn| ack.0.wrapping_sub(syn.0).wrapping_sub(1) < 16_384);
-            self.irs = match (near.next(), near.next()) {
-                (Some(only), None) => Some(*only),
-                (Some(one), Some(another)) if one == another => Some(*one),
-                _ => None,
-            };
+            // The answer to a SYN acknowledges no more than came with it; what comes later may.
+            let beyond = |(seq, _): &(SeqNum, u32)| ack.0.wrapping_sub(seq.0).wrapping_sub(1);
+            let mut near =
+                self.syns.iter().filter(|&at| beyond(at) <= if syn { at.1 } else { 1 << 18 }).map(|at| at.0);
+            self.irs = near.next().filter(|first| near.all(|other| other == *first));
         }
     }
 
     /// Whether `ack` may lie inside something that the peer has sent: a window cuts segments anywhere.
     fn covered(&self, ack: SeqNum) -> bool {
         self.furthest.iter().any(|end| end.0.wrapping_sub(ack.0) < 1 << 16)
-            || self.syns.iter().any(|syn| ack == *syn)
+            || self.syns.iter().any(|(seq, _)| ack == *seq)
     }
 }

@@ -8,12 +8,12 @@
 
 mod flow;
 mod segment;
+mod sockets;
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
-use bypath::by_hand::{Link, Stack, StackOptions, TcpPort, TcpSocket, UdpPort};
-use bypath::{CongestionControl, Instant, TcpConfig};
+use bypath::Instant;
+use bypath::by_hand::{Link, Memory, Stack, TcpPort, TcpSocket, UdpPort};
 use bypath_sim::packet::{Medium, TcpPacket};
 use bypath_wire::arp::{ArpOperation, ArpPacket};
 use bypath_wire::ethernet::{EtherType, EthernetHeader, MacAddr};
@@ -24,16 +24,16 @@ use bypath_wire::ndp::{Ndp, NdpOptions};
 use bypath_wire::tcp::TcpFlags;
 
 use crate::packets::{self, Complaint};
+use crate::settings::{CONNECTIONS, Settings};
 use crate::tape::Tape;
 use crate::told;
-use flow::{Flow, own_byte, peer_byte};
+use flow::Flow;
 
-const STACK_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+pub(crate) const STACK_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 const LISTENING: u16 = 80;
 /// Flows that the peer opens, and as many that the stack does; half of each speak IPv6.
 const SLOTS: usize = 8;
-const CONNECTIONS: usize = 12;
 /// Packets kept for being sent again, quoted or thrown back.
 const MEMORY: usize = 8;
 /// Packets of one step that can be explained.
@@ -52,6 +52,7 @@ struct Slot {
     flow: Flow,
     active: bool,
     socket: Option<TcpSocket>,
+    written: u64,
     read: u64,
     /// Where the peer's stream begins, once it is known for this socket.
     reads_from: Option<bypath_wire::SeqNum>,
@@ -60,6 +61,10 @@ struct Slot {
 
 struct World {
     stack: Stack,
+    fast_open: bool,
+    cookies: bool,
+    /// Bounds of what may be kept for received data: of grown buffers, of bytes ahead of their turn.
+    memory: (u64, u64),
     now: u64,
     medium: Medium,
     mtu: usize,
@@ -84,40 +89,12 @@ pub fn stack_by_hand(data: &[u8]) {
     world.wind_down();
 }
 
-/// Settings of a stack.
-pub(crate) fn options(tape: &mut Tape<'_>) -> StackOptions {
-    let (bits, sizes, algorithm) = (tape.byte(), tape.byte(), tape.byte());
-    let on = |bit: u8| bits & 1 << bit == 0;
-    let defaults = TcpConfig::default();
-    let tcp = TcpConfig {
-        congestion: [CongestionControl::Cubic, CongestionControl::NewReno, CongestionControl::None]
-            [usize::from(algorithm % 3)],
-        receive_buffer: [1 << 14, 1 << 16, 1 << 18, 1 << 12][usize::from(sizes & 3)],
-        initial_receive_buffer: if on(0) { 1 << 14 } else { 1 << 12 },
-        tune_receive_buffer: on(0),
-        timestamps: on(1),
-        sack: on(2),
-        window_scaling: on(3),
-        nodelay: !on(4),
-        keep_alive: (!on(5)).then(|| Duration::from_secs(30)),
-        ..defaults
-    };
-    StackOptions {
-        link: if on(6) { Link::Ip } else { Link::Ethernet(STACK_MAC) },
-        mtu: [1500, 576, 9000, 1280][usize::from(sizes >> 2 & 3)],
-        tcp,
-        send_buffer: [1 << 14, 1 << 12, 1 << 16, 1 << 8][usize::from(sizes >> 4 & 3)],
-        max_connections: CONNECTIONS,
-        seed: 1,
-        ..StackOptions::default()
-    }
-}
-
 impl World {
     fn new(tape: &mut Tape<'_>) -> Self {
-        let options = options(tape);
+        let settings = Settings::read(tape);
+        let options = &settings.stack;
         let manners = tape.byte();
-        let mut stack = Stack::new(&options).unwrap();
+        let mut stack = Stack::new(options).unwrap();
         for v6 in [false, true] {
             stack.add_address(stack_ip(v6), if v6 { 64 } else { 24 });
         }
@@ -130,9 +107,12 @@ impl World {
             // Near the end of the circle, some of them.
             let iss = [0x1000_0000, 0xffff_fff0, 0x7fff_ff00, 0][i % 4];
             let flow = Flow::new(stack, peer, iss);
-            Slot { flow, active, socket: None, read: 0, reads_from: None, peer_finished: false }
+            Slot { flow, active, socket: None, written: 0, read: 0, reads_from: None, peer_finished: false }
         });
         let mut world = Self {
+            fast_open: settings.fast_open,
+            cookies: settings.cookies,
+            memory: (options.receive_memory, options.reassembly_memory),
             stack,
             now: 0,
             medium: if options.link == Link::Ip { Medium::Ip } else { Medium::Ethernet },
@@ -149,13 +129,6 @@ impl World {
         world.stack.close_listener(listener);
         world.listen();
         world
-    }
-
-    fn listen(&mut self) {
-        if self.listener.is_none() {
-            let any: IpAddr = [0; 4].into();
-            self.listener = Some(self.stack.listen(SocketAddr::new(any, LISTENING), 4));
-        }
     }
 
     fn at(&self) -> Instant {
@@ -234,85 +207,6 @@ impl World {
         }
     }
 
-    fn connect(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
-        if !slot.active || slot.socket.is_some() {
-            return;
-        }
-        // The port may be held by the connection before.
-        if let Ok(socket) = self.stack.connect(slot.flow.peer, slot.flow.stack.port()) {
-            (slot.socket, slot.read, slot.reads_from) = (Some(socket), 0, None);
-            (slot.peer_finished, slot.flow.peer_open) = (false, false);
-            slot.flow.forget();
-            self.settle();
-            let flow = &mut self.slots[index].flow;
-            (flow.offered, flow.shut) = (Some(0), false);
-        }
-    }
-
-    fn write(&mut self, index: usize, tape: &mut Tape<'_>) {
-        let len = tape.one_of(&[1_usize, 100, 1_460, 4_000, 20_000, 0]);
-        let slot = &mut self.slots[index];
-        let Some(socket) = slot.socket else { return };
-        let offset = slot.flow.offered.unwrap_or(0);
-        let bytes: Vec<u8> = (offset..offset + len as u64).map(own_byte).collect();
-        if let Ok(n) = self.stack.send(socket, &bytes)
-            && let Some(offered) = &mut slot.flow.offered
-        {
-            *offered += n as u64;
-        }
-    }
-
-    fn read(&mut self, index: usize, tape: &mut Tape<'_>) {
-        let len = tape.one_of(&[20_000_usize, 1, 100, 1_460, 0]);
-        let slot = &mut self.slots[index];
-        let Some(socket) = slot.socket else { return };
-        let mut buffer = vec![0; len];
-        let Ok(Some(n)) = self.stack.recv(socket, &mut buffer) else { return };
-        if len > 0 && n == 0 {
-            let aborted = self.stack.is_closed(socket);
-            assert!(slot.peer_finished || aborted, "the end of a stream that has not ended");
-        }
-        // Bound once: a later connection on the same addresses is another one.
-        if slot.active && slot.reads_from.is_none() && slot.read == 0 {
-            slot.reads_from = slot.flow.irs;
-        }
-        if let Some(irs) = slot.reads_from {
-            let first = irs + 1 + slot.read as u32;
-            for (i, byte) in buffer[..n].iter().enumerate() {
-                assert_eq!(*byte, peer_byte(first + i as u32), "wrong byte at {}", slot.read + i as u64);
-            }
-        }
-        slot.read += n as u64;
-    }
-
-    fn shut_down(&mut self, index: usize) {
-        if let Some(socket) = self.slots[index].socket
-            && self.stack.shutdown(socket).is_ok()
-        {
-            self.slots[index].flow.shut = true;
-        }
-    }
-
-    fn accept(&mut self, knows: bool) {
-        let Some(listener) = self.listener else { return };
-        while let Some(socket) = self.stack.accept(listener) {
-            let (local, remote) = self.stack.addresses(socket).unwrap();
-            let found = self.slots.iter_mut().find(|s| s.flow.stack == local && s.flow.peer == remote);
-            let Some(slot) = found else {
-                self.strays.push(socket);
-                continue;
-            };
-            if let Some(old) = slot.socket.replace(socket) {
-                self.stack.close(old);
-            }
-            slot.read = 0;
-            slot.reads_from = if knows { slot.flow.irs } else { None };
-            slot.flow.offered = if knows { Some(0) } else { None };
-            slot.flow.shut = false;
-        }
-    }
-
     fn complain(&mut self, tape: &mut Tape<'_>) {
         let (which, code, mtu) =
             (tape.byte(), tape.byte(), tape.one_of(&[1_400_u16, 576, 0, 68, 1_280, 9_000]));
@@ -386,14 +280,15 @@ impl World {
     /// Lets the stack do what is due, looks at all it sends, and at itself.
     fn settle(&mut self) {
         self.stack.poll(self.at());
-        if !self.lazy {
-            self.accept(true);
-        }
         let mut packets = 0;
         while let Some(packet) = self.stack.transmit() {
             packets += 1;
             assert!(packets < MOST_AT_ONCE, "no end of packets");
             self.leaves(&packet);
+        }
+        // After the answers have been seen, which of those to Fast Open SYNs are connections already.
+        if !self.lazy {
+            self.accept(true);
         }
         if let Some(deadline) = self.stack.next_deadline() {
             assert!(deadline > self.at(), "what is due now was not done: {deadline:?} at {:?}", self.at());
@@ -401,6 +296,8 @@ impl World {
             self.nothing_is_owed();
         }
         assert!(self.stack.connections() <= CONNECTIONS);
+        let memory = self.stack.memory();
+        assert!(memory.receive <= self.memory.0 && memory.reassembly <= self.memory.1, "{memory:?}");
     }
 
     /// Without a timer, nobody may be waiting for one.
@@ -431,7 +328,7 @@ impl World {
                     slot.flow.stack_sends(&tcp);
                 }
             }
-            None => self.solicited(&ip.to_vec()),
+            None => self.solicited(ip),
         }
     }
 
@@ -492,6 +389,7 @@ impl World {
         for _ in 0..20_000 {
             self.settle();
             if self.stack.connections() == 0 {
+                assert_eq!(self.stack.memory(), Memory::default(), "memory of connections that are gone");
                 return;
             }
             let Some(deadline) = self.stack.next_deadline() else {

@@ -39,6 +39,20 @@ impl World {
                 options = SYN_OPTIONS.to_vec();
                 options[12..16].copy_from_slice(&flow.ts_value.to_be_bytes());
             }
+            if how & 8 != 0 {
+                flags |=
+                    if flags.contains(TcpFlags::ACK) { TcpFlags::ECE } else { TcpFlags::ECE | TcpFlags::CWR };
+            }
+            if self.fast_open && how & 0x10 != 0 {
+                // A client's cookie with data, or its request for one; a server's grant.
+                let granted = flags.contains(TcpFlags::ACK).then_some(&[7; 8][..]);
+                let cookie = granted.unwrap_or(&flow.cookie);
+                options.extend([&[34, 2 + cookie.len() as u8], cookie].concat());
+                options.resize(options.len().next_multiple_of(4), 1);
+                if granted.is_some() || !cookie.is_empty() {
+                    len = LENGTHS[usize::from(how & 7)];
+                }
+            }
         }
         let window = if how & 0x80 == 0 { 65_535 } else { WINDOWS[usize::from(tape.byte() & 7)] };
         let header = TcpHeader { seq, ack: flow.nxt, flags, window, ..TcpHeader::default() };

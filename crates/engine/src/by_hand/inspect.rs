@@ -8,7 +8,22 @@ use bypath_tcp::ConnectionInfo;
 use super::{Stack, TcpSocket};
 use crate::flow_table::FlowKey;
 
+/// What a stack keeps for received data, bytes; its options bound both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// What receive buffers have grown by since their connections opened.
+    pub receive: u64,
+    /// Data ahead of its turn.
+    pub reassembly: u64,
+}
+
 impl Stack {
+    /// What is kept now for received data. Looks at every connection.
+    pub fn memory(&self) -> Memory {
+        let (receive, reassembly) = self.inner.memory_in_use();
+        Memory { receive, reassembly }
+    }
+
     /// What the connection of a socket tells of itself, as Linux's `TCP_INFO`; `None` once it is over.
     pub fn tcp_info(&self, socket: TcpSocket) -> Option<ConnectionInfo> {
         let (local, remote) = self.addresses(socket).ok()?;

@@ -82,6 +82,16 @@ impl Memory {
 }
 
 impl Stack {
+    /// What is kept now: bytes that receive buffers have grown by, bytes ahead of their turn. Of every connection one
+    /// by one: what was counted must be the same.
+    pub(crate) fn memory_in_use(&self) -> (u64, u64) {
+        let flows = || self.flows.iter().map(|(_, flow)| flow);
+        let receive = flows().map(|flow| flow.held.receive).sum();
+        let reassembly = flows().map(|flow| u64::from(flow.conn.reassembly_bytes())).sum();
+        debug_assert_eq!((receive, reassembly), (self.memory.receive, self.memory.reassembly));
+        (receive, reassembly)
+    }
+
     /// Out-of-order data needs a place to be kept before the connection promises to keep it.
     pub(super) fn prepare_reassembly(&mut self, index: u32) {
         let Some(flow) = self.flows.at_mut(index) else { return };

@@ -218,3 +218,19 @@ fn a_smaller_interface_shrinks_segments_and_a_larger_one_does_not_undo_what_the_
     s.conn.limit_mss(800);
     assert_eq!(s.conn.mss(), 800);
 }
+
+#[test]
+fn a_report_of_a_duplicate_and_a_larger_size_do_not_go_together() {
+    let mut s = wide();
+    s.deliver(Seg::data(0, 100, 0));
+    s.write(5_000);
+    s.conn.on_path_mtu(s.now, s.conn.snd_nxt() - 1, 900);
+    behind(&mut s, 900, Duration::from_secs(5));
+    s.pass(Duration::from_secs(700));
+    s.deliver(Seg::data(0, 100, s.una()));
+    s.conn.set_queued(40_000);
+    let sent = s.poll_all();
+    let (report, rest) = sent.split_first().unwrap();
+    assert_eq!((report.sack(), report.len), (vec![(0, 100)], 900 - 12));
+    assert_eq!(longest(rest), 1_400, "the next may be a probe");
+}

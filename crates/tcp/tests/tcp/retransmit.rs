@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bypath_tcp::{CloseReason, Config, CongestionControl, State};
 
-use crate::script::{Script, Seg, ms, plain, ranges};
+use crate::script::{Script, Seg, again, ms, plain, ranges};
 
 /// RTO after a handshake of 100 ms: srtt + max(4 rttvar, 200 ms).
 const RTO: Duration = ms(300);
@@ -289,4 +289,20 @@ fn with_restart_the_timeout_of_the_last_segments_counts_from_their_sending() {
         assert!(waited.abs_diff(after) <= ms(120), "{rto_restart}: {waited:?} {rto:?}");
         assert_eq!(again[0].range(), (2_000, 1_000));
     }
+}
+
+#[test]
+fn with_restart_what_is_out_for_longer_than_the_timeout_gets_a_whole_one() {
+    let config = Config { rto_restart: true, timestamps: true, f_rto: false, ..plain() };
+    let mut s = Script::open(config);
+    let len = i64::from(s.conn.mss());
+    s.write(2 * len as u64);
+    assert_eq!(again(&s.pass(RTO)), [(0, len as u32)]);
+    let (peer, second) = (s.stamp(), s.own_stamp());
+    s.pass(ms(200));
+    // The answer to the second sending: with its sample the timeout is short again. The other segment has been out
+    // for 500 ms.
+    s.deliver(Seg::ack(0, len).stamp(peer, second));
+    let deadline = s.conn.next_deadline();
+    assert!(deadline > s.now + ms(200), "{deadline:?} at {:?}", s.now);
 }

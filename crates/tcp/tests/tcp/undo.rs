@@ -78,6 +78,28 @@ fn a_timeout_that_an_echo_shows_needless_is_taken_back_with_its_doubling() {
 }
 
 #[test]
+fn a_peer_that_reports_duplicates_and_takes_nothing_does_not_shorten_the_timeout() {
+    let mut s = ten_out(Config { f_rto: false, ..with_sack() });
+    let mut timeouts = Vec::new();
+    for _ in 0..5 {
+        let before = s.conn.stats().timeouts;
+        while s.conn.stats().timeouts == before {
+            let next = s.conn.next_deadline();
+            s.now = next;
+            s.conn.on_timer(next);
+            for t in s.poll_all().iter().filter(|t| t.again) {
+                let all = (0, 10_000);
+                s.deliver(Seg::ack(0, 0).sack(&[(t.seq, t.seq + i64::from(t.len)), all]));
+            }
+        }
+        timeouts.push(s.now);
+    }
+    assert!(s.conn.stats().spurious_timeouts > 1, "{:?}", s.conn.stats());
+    let waits: Vec<u64> = timeouts.windows(2).map(|t| t[1].nanos_since(t[0])).collect();
+    assert!(waits.windows(2).all(|w| w[1] > w[0] + w[0] / 2), "{waits:?}");
+}
+
+#[test]
 fn switched_off_nothing_is_taken_back() {
     let mut s = out_for_a_while(10, Config { undo: false, ..with_sack() });
     s.deliver(Seg::ack(0, 0).sack(&[(1_000, 5_000)]));
