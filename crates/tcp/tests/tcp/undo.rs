@@ -79,7 +79,7 @@ fn a_timeout_that_an_echo_shows_needless_is_taken_back_with_its_doubling() {
 
 #[test]
 fn a_peer_that_reports_duplicates_and_takes_nothing_does_not_shorten_the_timeout() {
-    let mut s = ten_out(Config { f_rto: false, ..with_sack() });
+    let mut s = out_for_a_while(10, Config { f_rto: false, ..with_sack() });
     let mut timeouts = Vec::new();
     for _ in 0..5 {
         let before = s.conn.stats().timeouts;
