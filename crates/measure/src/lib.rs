@@ -3,3 +3,6 @@
 pub mod histogram;
 pub mod result;
 pub mod schedule;
+pub mod stats;
+pub mod text;
+pub mod verdict;

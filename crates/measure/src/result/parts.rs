@@ -50,9 +50,9 @@ pub struct WorkerCpu {
     /// Share of its time in which it had work to do, 0 to 1. A worker that spins is busy only while there is work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub busy_ratio: Option<f64>,
-    /// Share of its time in which it ran at all: less than 1 for one that spins means that somebody else used its processor.
+    /// Share of its time in which it wanted to run and could not, because somebody else used its processor, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub running_ratio: Option<f64>,
+    pub waiting_ratio: Option<f64>,
     /// Times it found its transmit ring full.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transmit_ring_full: Option<u64>,
