@@ -9,6 +9,7 @@ mod lab_cmd;
 mod man;
 mod output;
 mod progress;
+mod serve;
 mod stack;
 mod transfer;
 
@@ -34,6 +35,8 @@ enum Command {
     /// Options are named as in curl where curl has them, and exit codes are curl's. Two of curl's defaults
     /// differ: HTTP errors fail, as with curl -f, and redirects are followed, as with curl -L.
     Get(Box<get::GetArgs>),
+    /// Serve files by HTTP and FTP, the small services of RFC 862 to 868, and the other end of load tests.
+    Serve(Box<serve::ServeArgs>),
     /// Make, show, use and remove a lab: two hosts in network namespaces.
     Lab(lab_cmd::LabArgs),
     /// Print a shell's completion script.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     };
     match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
         Ok(Command::Get(get)) => get::run(&get),
+        Ok(Command::Serve(args)) => serve::run(&args),
         Ok(Command::Lab(lab)) => lab_cmd::run(lab),
         Ok(Command::Completions(args)) => completions::run(&args, command),
         Ok(Command::Man(args)) => man::run(&args, command),

@@ -207,6 +207,17 @@ impl ServiceConnection<'_> {
         self.conn.queued() - self.conn.acknowledged()
     }
 
+    /// Of these, bytes that were not sent even once: their sources have not been read yet.
+    pub fn unsent(&self) -> u64 {
+        let sent = self.conn.offset_of(self.conn.snd_nxt()).unwrap_or_else(|| self.conn.acknowledged());
+        self.conn.queued().saturating_sub(sent)
+    }
+
+    /// Bytes of the outgoing stream that the peer has acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        self.conn.acknowledged()
+    }
+
     /// Of what was received, `bytes` have not been dealt with yet: the peer may send that much less, until this
     /// says otherwise. Without it a peer that sends faster than its data is used is never held back.
     pub fn set_unread(&mut self, bytes: usize) {

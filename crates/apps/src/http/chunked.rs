@@ -27,7 +27,7 @@ enum State {
 
 /// What the decoder made of the beginning of its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step<'a> {
+pub(crate) enum Step<'a> {
     /// All was taken, and more is needed.
     More,
     /// So many bytes were taken, and this is the end of them.
@@ -37,19 +37,19 @@ pub(super) enum Step<'a> {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     state: State,
     left: u64,
     skipped: usize,
 }
 
 impl Decoder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Decoder { state: State::Size(0), left: 0, skipped: 0 }
     }
 
     /// Decodes up to the next piece of data. The error says what is wrong.
-    pub(super) fn step<'a>(&mut self, input: &'a [u8]) -> Result<Step<'a>, &'static str> {
+    pub(crate) fn step<'a>(&mut self, input: &'a [u8]) -> Result<Step<'a>, &'static str> {
         let mut at = 0;
         while let Some(&b) = input.get(at) {
             if self.state == State::Data {

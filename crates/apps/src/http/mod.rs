@@ -6,4 +6,5 @@ mod chunked;
 mod client;
 mod head;
 
+pub(crate) use chunked::{Decoder, Step};
 pub(crate) use client::{Pool, get};
