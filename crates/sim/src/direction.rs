@@ -61,7 +61,8 @@ impl Direction {
     /// forgotten the connection, and `peer` speaks of the answer that it has had, or that is still under way.
     pub(crate) fn answering(peer: &Direction, before: &Direction) -> Self {
         let another = before.iss.is_some() && !before.past;
-        Self { contested: another || peer.ack > 0, ..Self::default() }
+        let still = before.contested && before.reset;
+        Self { contested: another || still || peer.ack > 0, ..Self::default() }
     }
 
     pub(crate) fn is_contested(&self) -> bool {
@@ -69,7 +70,7 @@ impl Direction {
     }
 
     pub(crate) fn belongs_to_the_past(&mut self) {
-        self.past = true;
+        (self.past, self.contested) = (true, false);
     }
 
     /// Stream bytes of the other direction that were acknowledged here.
@@ -110,14 +111,18 @@ impl Direction {
             return Ok(());
         }
         if flags.contains(TcpFlags::RST) {
-            self.reset = true;
-            self.past = limits.replays;
+            // An answer to what belongs to an earlier connection has its numbers, and resets that one.
+            let own = self.place(tcp.header.seq).is_some_and(|at| (0..=self.end.max(1)).contains(&at));
+            self.reset |= own;
+            self.past = own && limits.replays;
             return ensure(tcp.payload.is_empty(), || "RST with data".into());
         }
         self.sequence(tcp, peer, offer)?;
         if flags.contains(TcpFlags::ACK) && !peer.past && !peer.contested && peer.iss.is_some() {
             self.acknowledgement(tcp, peer, offer)?;
             self.options(tcp, peer)?;
+        } else if let Some(ts) = tcp.options.timestamps {
+            self.ts_value = Some(ts.value);
         }
         Ok(())
     }

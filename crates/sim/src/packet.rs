@@ -170,6 +170,9 @@ impl std::fmt::Display for TcpPacket<'_> {
         let len = self.payload.len();
         write!(f, "{} > {} {flags} seq {} +{len} ack {}", self.from, self.to, h.seq.0, h.ack.0)?;
         write!(f, " win {}", h.window)?;
+        if let Some(ts) = self.options.timestamps {
+            write!(f, " ts {}/{}", ts.value, ts.echo)?;
+        }
         for block in &self.options.sack {
             write!(f, " [{}..{}]", block.left.0, block.right.0)?;
         }

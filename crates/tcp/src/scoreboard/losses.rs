@@ -192,6 +192,8 @@ impl Scoreboard {
     pub(crate) fn tail(&self, mss: u32, fin: bool) -> Option<(SeqNum, u32)> {
         let span = self.spans.iter().rev().find(|s| !s.sacked)?;
         let odd = span.len() % mss.max(1);
+        // The peer may hold FIN, and not what lies before it.
+        let fin = fin && self.spans.back().is_some_and(|last| !last.sacked);
         let len = if fin || odd == 0 { mss + u32::from(fin) } else { odd }.min(span.len());
         Some((span.end - len, len))
     }

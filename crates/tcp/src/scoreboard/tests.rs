@@ -36,6 +36,17 @@ fn a_sack_in_the_middle_leaves_the_edges_in_flight() {
 }
 
 #[test]
+fn the_tail_has_room_for_fin_only_while_the_peer_does_not_hold_it() {
+    let mut b = Scoreboard::default();
+    b.sent(s(0), s(3_001), t(1));
+    assert_eq!(b.tail(1_000, true), Some((s(2_000), 1_001)));
+    b.sack(block(2_500, 3_001), &mut Progress::default());
+    assert_eq!(b.tail(1_000, true), Some((s(2_000), 500)));
+    b.sack(block(2_000, 2_500), &mut Progress::default());
+    assert_eq!(b.tail(1_000, true), Some((s(1_000), 1_000)));
+}
+
+#[test]
 fn retransmission_of_a_part_leaves_the_rest_lost() {
     let mut b = Scoreboard::default();
     b.sent(s(0), s(1_000), t(1));
