@@ -59,6 +59,8 @@ pub struct EngineBuilder {
     service: Option<(Vec<u16>, ServiceFactory)>,
     observe_segments: bool,
     client_ports: Option<usize>,
+    memory: MemoryLimits,
+    reassembly_rings: usize,
 }
 
 impl std::fmt::Debug for EngineBuilder {
@@ -86,6 +88,8 @@ impl Default for EngineBuilder {
             service: None,
             observe_segments: false,
             client_ports: None,
+            memory: MemoryLimits::default(),
+            reassembly_rings: 64,
         }
     }
 }
@@ -111,6 +115,14 @@ impl EngineBuilder {
     #[must_use]
     pub fn own_address(mut self, address: IpAddr, prefix_len: u8) -> Self {
         self.own.push(Prefix::new(address, prefix_len));
+        self
+    }
+
+    /// Many addresses of the engine's own in one network, see [`EngineBuilder::own_address`]. Each has all source ports
+    /// from 1024 up towards each destination: sixteen of them are enough for a million connections to one server.
+    #[must_use]
+    pub fn own_addresses(mut self, addresses: impl IntoIterator<Item = IpAddr>, prefix_len: u8) -> Self {
+        self.own.extend(addresses.into_iter().map(|address| Prefix::new(address, prefix_len)));
         self
     }
 
@@ -184,10 +196,34 @@ impl EngineBuilder {
         self
     }
 
-    /// Connections of each worker, in all states.
+    /// Connections of each worker, in all states. About a hundred bytes for each are taken when the engine starts, the rest,
+    /// a few kilobytes, when a connection is there for the first time.
     #[must_use]
     pub fn max_connections(mut self, count: usize) -> Self {
         self.max_flows = count;
+        self
+    }
+
+    /// Bytes that the receive buffers of all sockets of a worker together may grow by, over what each has when it opens;
+    /// 256 MiB if not given.
+    #[must_use]
+    pub fn receive_memory(mut self, bytes: u64) -> Self {
+        self.memory.receive = bytes;
+        self
+    }
+
+    /// Bytes received ahead of their turn that all connections of a worker together may keep; 64 MiB if not given.
+    #[must_use]
+    pub fn reassembly_memory(mut self, bytes: u64) -> Self {
+        self.memory.reassembly = bytes;
+        self
+    }
+
+    /// Connections of a worker's service that may have data ahead of its turn at once, each up to its receive buffer;
+    /// 64 if not given. To the others it must be sent again.
+    #[must_use]
+    pub fn reassembly_rings(mut self, count: usize) -> Self {
+        self.reassembly_rings = count;
         self
     }
 
@@ -383,8 +419,8 @@ fn set_up(
         tcp: builder.tcp.clone(),
         send_buffer: builder.send_buffer,
         seeds,
-        reassembly_rings: if builder.service.is_some() { 64 } else { 0 },
-        memory: MemoryLimits::default(),
+        reassembly_rings: if builder.service.is_some() { builder.reassembly_rings } else { 0 },
+        memory: builder.memory,
         observe_segments: builder.observe_segments,
         client_ports: Candidates::All,
         worker: (0, cores.len()),

@@ -97,7 +97,7 @@ pub(crate) struct Flow {
     /// Its part of the stack's memory.
     pub(crate) held: Held,
     /// The reset of a connection that its application gave up, until it is sent.
-    pub(crate) pending_reset: Option<TxSegment>,
+    pub(crate) pending_reset: Option<Box<TxSegment>>,
 }
 
 impl Flow {

@@ -33,6 +33,7 @@ mod flow_table;
 mod growing_ring;
 mod handoff;
 mod kernel;
+mod local_ring;
 mod neighbor;
 mod netlink;
 mod packet;

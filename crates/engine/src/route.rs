@@ -5,7 +5,13 @@
 //! connection looks up once and keeps the answer. Policy routing and multipath are the kernel's business:
 //! of several equal routes the first known wins.
 
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// With more addresses than this they are looked up by their hash.
+const FEW: usize = 8;
 
 /// An address with the length of its prefix, in bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -121,8 +127,13 @@ pub(crate) struct Route {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RouteTable {
     addresses: Vec<Prefix>,
+    /// The same to look up, when they are many.
+    many: HashSet<IpAddr, BuildHasherDefault<ahash::AHasher>>,
+    broadcasts: Vec<Ipv4Addr>,
     /// Longest prefix first, then the smaller metric, then the one known for longer.
     routes: Vec<RouteEntry>,
+    /// The last answer: one destination after another is mostly the same one.
+    last: Cell<Option<(IpAddr, Option<Route>)>>,
 }
 
 impl RouteTable {
@@ -138,9 +149,7 @@ impl RouteTable {
 
     /// Adds an address of ours and the route to its prefix.
     pub(crate) fn add_address(&mut self, prefix: Prefix) {
-        if !self.is_local(prefix.addr) {
-            self.addresses.push(prefix);
-        }
+        self.add_address_only(prefix);
         if prefix.len < bits_of(prefix.addr) {
             self.add_route(RouteEntry::on_link(prefix));
         }
@@ -148,15 +157,31 @@ impl RouteTable {
 
     /// Adds an address of ours whose routes are added separately, as the kernel reports them.
     pub(crate) fn add_address_only(&mut self, prefix: Prefix) {
-        if !self.is_local(prefix.addr) {
-            self.addresses.push(prefix);
+        if self.is_local(prefix.addr) {
+            return;
         }
+        self.addresses.push(prefix);
+        self.index();
+    }
+
+    /// What is looked up follows what is there.
+    fn index(&mut self) {
+        self.last.set(None);
+        match self.addresses.last() {
+            Some(new) if self.many.len() + 1 == self.addresses.len() => drop(self.many.insert(new.addr)),
+            _ => self.many = self.addresses.iter().map(Prefix::addr).collect(),
+        }
+        self.broadcasts = self.addresses.iter().filter_map(Prefix::broadcast).collect();
+        self.broadcasts.sort_unstable();
+        self.broadcasts.dedup();
     }
 
     /// Removes an address, and the route to its prefix unless another address is under it.
     pub(crate) fn remove_address(&mut self, addr: IpAddr) {
         let Some(at) = self.addresses.iter().position(|p| p.addr == addr) else { return };
         let gone = self.addresses.remove(at).network();
+        self.many.clear();
+        self.index();
         if !self.addresses.iter().any(|p| p.network() == gone) {
             self.routes.retain(|r| r.gateway.is_some() || r.destination != gone);
         }
@@ -174,6 +199,7 @@ impl RouteTable {
 
     /// Removes the route with this destination, gateway and metric.
     pub(crate) fn remove_route(&mut self, entry: &RouteEntry) {
+        self.last.set(None);
         let destination = entry.destination.network();
         self.routes.retain(|r| {
             r.destination != destination || r.gateway != entry.gateway || r.metric != entry.metric
@@ -182,6 +208,9 @@ impl RouteTable {
 
     /// Whether `ip` is an address of ours.
     pub(crate) fn is_local(&self, ip: IpAddr) -> bool {
+        if self.addresses.len() > FEW {
+            return self.many.contains(&ip);
+        }
         self.addresses.iter().any(|p| p.addr == ip)
     }
 
@@ -189,7 +218,7 @@ impl RouteTable {
     /// §4.2.3.10).
     pub(crate) fn is_broadcast(&self, ip: IpAddr) -> bool {
         match ip {
-            IpAddr::V4(v4) => v4.is_broadcast() || self.addresses.iter().any(|p| p.broadcast() == Some(v4)),
+            IpAddr::V4(v4) => v4.is_broadcast() || self.broadcasts.contains(&v4),
             IpAddr::V6(_) => false,
         }
     }
@@ -197,6 +226,17 @@ impl RouteTable {
     /// The way to `dst`: none without a route or an address to send from, nor to groups and broadcast, nor to
     /// ourselves, who cannot be reached over the wire.
     pub(crate) fn lookup(&self, dst: IpAddr) -> Option<Route> {
+        if let Some((last, route)) = self.last.get()
+            && last == dst
+        {
+            return route;
+        }
+        let route = self.find(dst);
+        self.last.set(Some((dst, route)));
+        route
+    }
+
+    fn find(&self, dst: IpAddr) -> Option<Route> {
         if dst.is_multicast() || dst.is_unspecified() || dst.is_loopback() || self.is_broadcast(dst) {
             return None;
         }
@@ -315,6 +355,33 @@ mod tests {
         let mut t = table();
         t.remove_address(ip("2001:db8::1"));
         assert_eq!(hop(&t, "2600::1"), None);
+    }
+
+    #[test]
+    fn thousands_of_addresses_are_known_until_they_are_removed() {
+        let mut t = RouteTable::new();
+        let address = |n: u32| IpAddr::from(Ipv4Addr::from_bits(0x0a00_0001 + n));
+        for n in 0..5_000 {
+            t.add_address(Prefix::new(address(n), 8));
+            assert_eq!(t.lookup(address(6_000)).map(|route| route.next_hop), Some(address(6_000)));
+        }
+        t.remove_address(address(17));
+        assert!((0..5_000).all(|n| t.is_local(address(n)) == (n != 17)));
+        assert!(!t.is_local(address(5_000)));
+        assert!(t.lookup(address(17)).is_some() && t.lookup(address(18)).is_none());
+        assert!(t.is_broadcast(ip("10.255.255.255")));
+    }
+
+    #[test]
+    fn an_answer_is_forgotten_when_the_table_changes() {
+        let mut t = table();
+        let before = hop(&t, "9.9.9.9");
+        t.add_route(via("9.0.0.0/8", "198.18.0.7", 0));
+        assert_ne!(hop(&t, "9.9.9.9"), before);
+        t.remove_route(&via("9.0.0.0/8", "198.18.0.7", 0));
+        assert_eq!(hop(&t, "9.9.9.9"), before);
+        t.add_address(prefix("9.9.9.9/32"));
+        assert_eq!(hop(&t, "9.9.9.9"), None);
     }
 
     #[test]

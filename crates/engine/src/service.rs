@@ -161,8 +161,14 @@ impl ServiceConnection<'_> {
         n
     }
 
+    /// At most so many written bytes may be outstanding from here on, instead of the engine's send buffer
+    /// ([`crate::EngineBuilder::send_buffer`]). Memory is taken as it is needed, from a few hundred bytes up.
+    pub fn set_write_ahead(&mut self, bytes: usize) {
+        self.queue.set_limit(bytes);
+    }
+
     /// Bytes that [`ServiceConnection::write`] would take now.
-    pub fn room(&mut self) -> usize {
+    pub fn room(&self) -> usize {
         self.queue.room()
     }
 

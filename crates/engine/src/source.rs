@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::ring::{ByteConsumer, ByteProducer, byte_ring};
+use crate::local_ring::LocalRing;
 
 /// Bytes that can be read at any offset, any number of times, always the same.
 pub trait SendSource: Send + Sync {
@@ -61,8 +61,7 @@ struct Stretch {
 pub(crate) struct SendQueue {
     stretches: VecDeque<Stretch>,
     end: u64,
-    ring: Option<(ByteProducer, ByteConsumer)>,
-    ring_size: usize,
+    ring: LocalRing,
 }
 
 impl std::fmt::Debug for SendQueue {
@@ -75,8 +74,14 @@ impl std::fmt::Debug for SendQueue {
 }
 
 impl SendQueue {
-    pub(crate) fn new(ring_size: usize) -> Self {
-        Self { stretches: VecDeque::with_capacity(4), end: 0, ring: None, ring_size }
+    /// Of a connection that has at most `limit` copied bytes outstanding. Takes no memory before the first write.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { stretches: VecDeque::new(), end: 0, ring: LocalRing::new(limit) }
+    }
+
+    /// So many copied bytes may be outstanding from here on.
+    pub(crate) fn set_limit(&mut self, bytes: usize) {
+        self.ring.set_limit(bytes);
     }
 
     /// Where the stream ends so far.
@@ -86,10 +91,8 @@ impl SendQueue {
 
     /// Copies as much of `bytes` as there is room for.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
-        let size = self.ring_size;
-        let (producer, _) = self.ring.get_or_insert_with(|| byte_ring(size));
-        let ring_at = producer.tail();
-        let n = producer.write(bytes);
+        let ring_at = self.ring.tail();
+        let n = self.ring.write(bytes);
         if n == 0 {
             return 0;
         }
@@ -107,11 +110,8 @@ impl SendQueue {
     }
 
     /// Bytes that [`SendQueue::write`] would take now.
-    pub(crate) fn room(&mut self) -> usize {
-        match &mut self.ring {
-            Some((producer, _)) => producer.free(),
-            None => self.ring_size,
-        }
+    pub(crate) fn room(&self) -> usize {
+        self.ring.room()
     }
 
     pub(crate) fn push(&mut self, source: Arc<dyn SendSource>) {
@@ -148,7 +148,8 @@ impl SendQueue {
     pub(crate) fn read(&self, at: u64, len: usize, mut take: impl FnMut(&[u8])) {
         let mut at = at;
         let mut left = len as u64;
-        for stretch in &self.stretches {
+        let from = self.stretches.partition_point(|stretch| stretch.start + stretch.len <= at);
+        for stretch in self.stretches.iter().skip(from) {
             if left == 0 {
                 return;
             }
@@ -158,8 +159,7 @@ impl SendQueue {
                 let most = left.min(end - at) as usize;
                 let taken = match &stretch.piece {
                     Piece::Copied => {
-                        let Some((_, consumer)) = &self.ring else { return };
-                        let (a, b) = consumer.peek_at(stretch.from + here, most);
+                        let (a, b) = self.ring.peek_at(stretch.from + here, most);
                         take(a);
                         if !b.is_empty() {
                             take(b);
@@ -186,8 +186,8 @@ impl SendQueue {
     pub(crate) fn release(&mut self, acknowledged: u64) {
         while let Some(first) = self.stretches.front_mut() {
             let done = acknowledged.saturating_sub(first.start).min(first.len);
-            if let (Piece::Copied, Some((_, consumer))) = (&first.piece, &mut self.ring) {
-                consumer.consume((first.from + done).saturating_sub(consumer.head()) as usize);
+            if matches!(first.piece, Piece::Copied) {
+                self.ring.consume((first.from + done).saturating_sub(self.ring.head()) as usize);
             }
             if done < first.len {
                 return;

@@ -199,7 +199,7 @@ impl Scoreboard {
         }
         let delivery = self.delivery.on_send(now, self.in_flight());
         if self.spans.capacity() == self.spans.len() && self.spans.len() < MAX_SPANS {
-            self.spans.reserve(self.spans.len().max(32));
+            self.spans.reserve(self.spans.len().max(4));
         }
         self.spans.push_back(Span {
             start,

@@ -209,7 +209,7 @@ impl Stack {
     pub(super) fn abort_flow(&mut self, now: Instant, index: u32) {
         if let Some(flow) = self.flows.at_mut(index) {
             let reset = flow.conn.abort(now);
-            flow.pending_reset = reset;
+            flow.pending_reset = reset.map(Box::new);
         }
         self.mark_dirty(index);
     }

@@ -83,7 +83,7 @@ impl Stack {
         if let App::Service(end) = &mut flow.app
             && std::mem::take(&mut end.abort)
         {
-            flow.pending_reset = flow.conn.abort(now);
+            flow.pending_reset = flow.conn.abort(now).map(Box::new);
         }
         let mut more = false;
         if flow.link == Link::Ready {
