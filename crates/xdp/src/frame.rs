@@ -72,6 +72,12 @@ impl Frame {
         self.more = more;
     }
 
+    /// Which chunk of its memory this is, below [`UmemArea::frames`](crate::UmemArea::frames): for users that remember
+    /// what they wrote there.
+    pub fn slot(&self) -> usize {
+        self.index as usize
+    }
+
     /// The queue it came from, or is to leave by.
     pub fn queue(&self) -> u16 {
         self.queue

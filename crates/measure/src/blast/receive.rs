@@ -1,0 +1,332 @@
+//! The receiving end: what arrives is looked at, counted and, where both ends share a clock, timed.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bypath_xdp::{Device, DeviceStats, Frame, RxBatch};
+use crossbeam::channel::Sender;
+use hdrhistogram::Histogram;
+
+use super::clock::now_ns;
+use super::inspect::{Inspection, Seen};
+use super::sequence::{SequenceCounts, SequenceTracker};
+use super::signature::{Kind, MAX_STREAMS, Signature};
+use super::transmit::since;
+
+/// Frames taken at a time.
+const BATCH: usize = 64;
+/// The longest time that is recorded: what is longer is counted as this.
+const LONGEST_NS: u64 = 60_000_000_000;
+/// Nothing for so long, and a receiver that may sleep does.
+const IDLE_BEFORE_SLEEP_NS: u64 = 100_000;
+/// Streams followed; frames of others are counted, not followed.
+const MAX_FOLLOWED: u32 = 1 << 16;
+
+/// A histogram of times in nanoseconds, up to a minute, to three digits.
+pub fn times() -> Histogram<u64> {
+    // The bounds are right by construction; the fallback grows by itself.
+    Histogram::new_with_bounds(1, LONGEST_NS, 3)
+        .or_else(|_| Histogram::new(3))
+        .unwrap_or_else(|_| unreachable!("three digits are possible"))
+}
+
+/// How to receive.
+#[derive(Debug, Clone)]
+pub struct ReceivePlan {
+    /// The senders' clock is ours: times of flight make sense.
+    pub same_clock: bool,
+    /// Sleep when there is nothing to receive.
+    pub may_sleep: bool,
+    /// Send every frame of ours back to where it came from.
+    pub reflect: bool,
+    /// After the stop, how long nothing must have come.
+    pub grace: Duration,
+    /// End by itself when every stream has said that it ended.
+    pub until_end_marks: bool,
+}
+
+/// What others may look at while a receiver runs.
+#[derive(Debug, Default)]
+pub struct ReceiveGauge {
+    /// The senders are done: ends it after the grace.
+    pub stop: AtomicBool,
+    /// The receiver has ended.
+    pub done: AtomicBool,
+    /// Frames that count, intact.
+    pub frames: AtomicU64,
+    /// Their bytes, without FCS.
+    pub bytes: AtomicU64,
+    /// Counted up by whoever wants the times of flight since it last did.
+    pub interval: AtomicU64,
+}
+
+/// What a receiver has seen.
+#[derive(Debug)]
+pub struct ReceiveReport {
+    /// Frames that count, intact, duplicates among them.
+    pub frames: u64,
+    /// Their bytes, without FCS.
+    pub bytes: u64,
+    /// Frames with a wrong sum or hash.
+    pub damaged: u64,
+    /// Frames without a signature.
+    pub foreign: u64,
+    /// Frames of a warm-up.
+    pub warm_up_frames: u64,
+    /// Marks of the end.
+    pub end_marks: u64,
+    /// Frames sent back.
+    pub reflected: u64,
+    /// Each stream that was seen.
+    pub streams: Vec<StreamReport>,
+    /// Times of flight, where clocks are shared.
+    pub one_way: Histogram<u64>,
+    /// Frames that seem to have arrived before they were sent: the clocks differ.
+    pub from_the_future: u64,
+    /// When the first and the last that count arrived, by [`now_ns`].
+    pub first_ns: u64,
+    /// See `first_ns`.
+    pub last_ns: u64,
+    /// The device's counters for this run.
+    pub device: DeviceStats,
+}
+
+/// One stream at the receiving end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamReport {
+    /// Its number.
+    pub stream: u32,
+    /// What became of its frames.
+    pub counts: SequenceCounts,
+    /// One past the highest number seen.
+    pub next: u64,
+    /// How many its sender says there were, if it could.
+    pub sent: Option<u64>,
+}
+
+/// Follows the streams.
+#[derive(Debug, Default)]
+struct Streams {
+    known: Vec<Option<Followed>>,
+    open: usize,
+}
+
+#[derive(Debug, Default)]
+struct Followed {
+    tracker: SequenceTracker,
+    sent: Option<u64>,
+}
+
+impl Streams {
+    #[inline]
+    fn at(&mut self, stream: u32) -> Option<&mut Followed> {
+        let at = stream as usize;
+        if at >= self.known.len() {
+            if stream >= MAX_FOLLOWED.min(MAX_STREAMS) {
+                return None;
+            }
+            // A stream that is new: once for each.
+            self.known.resize_with((at + 1).next_power_of_two(), || None);
+        }
+        let slot = self.known.get_mut(at)?;
+        if slot.is_none() {
+            *slot = Some(Followed::default());
+            self.open += 1;
+        }
+        slot.as_mut()
+    }
+
+    /// Every stream that was seen has ended, and there was one.
+    fn have_ended(&self) -> bool {
+        self.open == 0 && self.known.iter().any(Option::is_some)
+    }
+}
+
+/// Receives until it is told to stop and nothing has come for the plan's grace.
+pub fn receive(
+    device: &mut dyn Device,
+    plan: &ReceivePlan,
+    gauge: &ReceiveGauge,
+    intervals: &Sender<Histogram<u64>>,
+) -> ReceiveReport {
+    let before = device.stats();
+    let mut receiver = Receiver::new(plan);
+    let mut batch = RxBatch::with_capacity(BATCH);
+    let grace_ns = plan.grace.as_nanos() as u64;
+    let mut quiet_since = now_ns();
+    let mut interval = gauge.interval.load(Ordering::Relaxed);
+    loop {
+        let got = device.receive(&mut batch);
+        let now = now_ns();
+        if got > 0 {
+            quiet_since = now;
+            receiver.take(device, &mut batch, now);
+            gauge.frames.store(receiver.report.frames, Ordering::Relaxed);
+            gauge.bytes.store(receiver.report.bytes, Ordering::Relaxed);
+        }
+        device.flush();
+        let wanted = gauge.interval.load(Ordering::Relaxed);
+        if wanted != interval {
+            interval = wanted;
+            let fresh = receiver.end_interval();
+            // Nobody listens any more: then nobody misses it.
+            let _ = intervals.send(fresh);
+        }
+        if got > 0 {
+            continue;
+        }
+        let quiet = now.saturating_sub(quiet_since);
+        let told = gauge.stop.load(Ordering::Acquire) || plan.until_end_marks && receiver.streams.have_ended();
+        if told && quiet >= grace_ns {
+            break;
+        }
+        if plan.may_sleep && quiet > IDLE_BEFORE_SLEEP_NS {
+            // What cannot be waited for is looked at again.
+            let _ = device.wait(Some(Duration::from_millis(2)), None);
+        } else {
+            std::thread::yield_now();
+        }
+    }
+    gauge.done.store(true, Ordering::Release);
+    let mut report = receiver.finish();
+    report.device = since(device.stats(), before);
+    report
+}
+
+struct Receiver<'a> {
+    plan: &'a ReceivePlan,
+    report: ReceiveReport,
+    streams: Streams,
+    /// Times of flight since the last interval.
+    fresh: Histogram<u64>,
+    /// A packet in several frames, of which some have come.
+    open: Option<Inspection>,
+}
+
+impl<'a> Receiver<'a> {
+    fn new(plan: &'a ReceivePlan) -> Self {
+        let report = ReceiveReport {
+            frames: 0,
+            bytes: 0,
+            damaged: 0,
+            foreign: 0,
+            warm_up_frames: 0,
+            end_marks: 0,
+            reflected: 0,
+            streams: Vec::new(),
+            one_way: times(),
+            from_the_future: 0,
+            first_ns: 0,
+            last_ns: 0,
+            device: DeviceStats::default(),
+        };
+        Receiver { plan, report, streams: Streams::default(), fresh: times(), open: None }
+    }
+
+    fn take(&mut self, device: &mut dyn Device, batch: &mut RxBatch, now: u64) {
+        for frame in batch.drain() {
+            let bytes = device.area().bytes(&frame);
+            let (inspection, is_first) = match self.open.take() {
+                None => (Inspection::begin(bytes), true),
+                Some(mut inspection) => {
+                    inspection.more(bytes);
+                    (inspection, false)
+                }
+            };
+            if frame.more() {
+                self.open = Some(inspection);
+                device.release(frame);
+                continue;
+            }
+            let (seen, len) = inspection.end();
+            self.count(seen, len, now);
+            if self.plan.reflect && is_first && matches!(seen, Seen::Intact(_)) {
+                self.reflect(device, frame);
+            } else {
+                device.release(frame);
+            }
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, seen: Seen, len: usize, now: u64) {
+        let report = &mut self.report;
+        match seen {
+            Seen::Damaged => report.damaged += 1,
+            Seen::Foreign => report.foreign += 1,
+            Seen::Intact(Signature { kind: Kind::WarmUp, .. }) => report.warm_up_frames += 1,
+            Seen::Intact(Signature { kind: Kind::End, stream, sequence, .. }) => {
+                report.end_marks += 1;
+                if let Some(followed) = self.streams.at(stream)
+                    && followed.sent.is_none()
+                {
+                    let missing = sequence.wrapping_sub(followed.tracker.next() as u32);
+                    followed.sent = Some(followed.tracker.next() + u64::from(missing));
+                    self.streams.open -= 1;
+                }
+            }
+            Seen::Intact(signature) => {
+                if report.frames == 0 {
+                    report.first_ns = now;
+                }
+                report.frames += 1;
+                report.bytes += len as u64;
+                report.last_ns = now;
+                if let Some(followed) = self.streams.at(signature.stream) {
+                    followed.tracker.arrived(signature.sequence);
+                }
+                if self.plan.same_clock {
+                    let age = signature.age_ns(now);
+                    if age < 0 {
+                        report.from_the_future += 1;
+                    } else {
+                        self.fresh.saturating_record(age as u64);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a frame back: stations, addresses and ports change places, which leaves every sum as it is.
+    fn reflect(&mut self, device: &mut dyn Device, mut frame: Frame) {
+        let len = frame.len();
+        let bytes = &mut device.area().bytes_mut(&mut frame)[..len];
+        turn_round(bytes);
+        self.report.reflected += 1;
+        device.transmit(frame);
+    }
+
+    fn end_interval(&mut self) -> Histogram<u64> {
+        let fresh = std::mem::replace(&mut self.fresh, times());
+        let _ = self.report.one_way.add(&fresh);
+        fresh
+    }
+
+    fn finish(mut self) -> ReceiveReport {
+        self.end_interval();
+        let known = self.streams.known.into_iter().zip(0u32..);
+        self.report.streams = known
+            .filter_map(|(followed, stream)| {
+                let Followed { tracker, sent } = followed?;
+                Some(StreamReport { stream, counts: tracker.counts(), next: tracker.next(), sent })
+            })
+            .collect();
+        self.report
+    }
+}
+
+/// Swaps source and destination at each layer.
+pub fn turn_round(frame: &mut [u8]) {
+    let Some(layers) = super::inspect::layers(frame) else { return };
+    let mut swap = |at: usize, width: usize| {
+        for i in at..at + width {
+            frame.swap(i, i + width);
+        }
+    };
+    swap(0, 6);
+    match layers.ipv4 {
+        Some((ip, _)) => swap(ip + 12, 4),
+        None => swap(layers.l4_at - 40 + 8, 16),
+    }
+    swap(layers.l4_at, 2);
+}
