@@ -66,7 +66,8 @@ fn read_pcapng(input: impl Read) -> Result<Vec<Vec<u8>>, String> {
             Block::InterfaceDescription(interface) => ethernet.push(interface.linktype == DataLink::ETHERNET),
             Block::EnhancedPacket(packet) => {
                 let is_ethernet = ethernet.get(packet.interface_id as usize) == Some(&true);
-                if is_ethernet && packet.data.len() == packet.original_len as usize && packet.data.len() > 14 {
+                if is_ethernet && packet.data.len() == packet.original_len as usize && packet.data.len() > 14
+                {
                     frames.push(packet.data.into_owned());
                 }
             }

@@ -134,7 +134,8 @@ impl HeaderSpec {
                 let total_len = (frame_len - ip_at) as u16;
                 let (protocol, ttl) = (self.transport.number(), self.ttl);
                 let dscp_ecn = self.dscp << 2;
-                let header = Ipv4Header { dscp_ecn, total_len, ttl, protocol, src, dst, ..Ipv4Header::default() };
+                let header =
+                    Ipv4Header { dscp_ecn, total_len, ttl, protocol, src, dst, ..Ipv4Header::default() };
                 header.emit(&mut bytes[ip_at..]);
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {

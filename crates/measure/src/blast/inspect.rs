@@ -54,9 +54,18 @@ pub fn layers(bytes: &[u8]) -> Option<Layers> {
             if head[0] >> 4 != 4 || header_len < 20 || total_len < header_len {
                 return None;
             }
-            let address = |at: usize| IpAddr::V4(Ipv4Addr::new(head[at], head[at + 1], head[at + 2], head[at + 3]));
+            let address =
+                |at: usize| IpAddr::V4(Ipv4Addr::new(head[at], head[at + 1], head[at + 2], head[at + 3]));
             let whole = head[6] & 0x3f == 0 && head[7] == 0;
-            (Some((ip, header_len)), address(12), address(16), head[9], ip + header_len, ip + total_len, whole)
+            (
+                Some((ip, header_len)),
+                address(12),
+                address(16),
+                head[9],
+                ip + header_len,
+                ip + total_len,
+                whole,
+            )
         }
         0x86dd => {
             let head: &[u8; 40] = bytes.get(ip..)?.first_chunk()?;
@@ -115,7 +124,8 @@ impl Inspection {
             |seen| Inspection { seen, sum: Sum::default(), summed: 0, segment_len: 0, bytes: piece.len() };
         let Some(layers) = layers(piece) else {
             // An IP packet that makes no sense was damaged; anything else is not ours.
-            let is_ip = matches!(piece.get(12..14), Some([0x08, 0x00] | [0x86, 0xdd] | [0x81, 0x00] | [0x88, 0xa8]));
+            let is_ip =
+                matches!(piece.get(12..14), Some([0x08, 0x00] | [0x86, 0xdd] | [0x81, 0x00] | [0x88, 0xa8]));
             return unknown(if is_ip { Seen::Damaged } else { Seen::Foreign });
         };
         if let Some((at, len)) = layers.ipv4

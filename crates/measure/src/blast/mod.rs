@@ -5,6 +5,7 @@
 //! the device by [`maker`]. Every frame carries a [`signature`]; [`inspect`] reads it at the other end and [`sequence`]
 //! tells what became of the others.
 
+pub mod bench;
 pub mod capture;
 pub mod clock;
 pub mod error;

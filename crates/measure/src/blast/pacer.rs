@@ -57,7 +57,9 @@ impl FromStr for Rate {
         let bits = ["bits", "bit/s", "bit", "bps"].iter().find_map(|unit| lower.strip_suffix(unit));
         let (number, is_bits) = match bits {
             Some(number) => (number, true),
-            None => (lower.strip_suffix("pps").or_else(|| lower.strip_suffix("fps")).unwrap_or(&lower), false),
+            None => {
+                (lower.strip_suffix("pps").or_else(|| lower.strip_suffix("fps")).unwrap_or(&lower), false)
+            }
         };
         let (number, factor) = match number.chars().last() {
             Some('k') => (&number[..number.len() - 1], 1e3),

@@ -151,9 +151,8 @@ impl Port {
     /// The interface has gone.
     pub fn counters(&self) -> Result<InterfaceCounters, BlastError> {
         let name = &self.config.interface;
-        within(self.config.netns.as_deref(), || InterfaceCounters::read(name))?.ok_or_else(|| {
-            BlastError::Device(bypath_xdp::XdpError::NoSuchInterface { name: name.clone() })
-        })
+        within(self.config.netns.as_deref(), || InterfaceCounters::read(name))?
+            .ok_or_else(|| BlastError::Device(bypath_xdp::XdpError::NoSuchInterface { name: name.clone() }))
     }
 
     /// What the steering program has decided so far, by cause.

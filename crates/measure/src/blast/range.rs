@@ -130,9 +130,10 @@ impl<T: FieldValue> FromStr for FieldRange<T> {
         if let Some((network, len)) = text.split_once('/') {
             let network = value(network)?;
             let bits = network.bits();
-            let len: u32 = len.parse().ok().filter(|len| *len <= bits).ok_or_else(|| {
-                format!("the prefix length in \"{text}\" is not a number from 0 to {bits}")
-            })?;
+            let len: u32 =
+                len.parse().ok().filter(|len| *len <= bits).ok_or_else(|| {
+                    format!("the prefix length in \"{text}\" is not a number from 0 to {bits}")
+                })?;
             let host = bits - len;
             if host > 32 {
                 return Err(format!("\"{text}\" is more than 2^32 values: name a longer prefix"));

@@ -3,15 +3,15 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bypath_xdp::{Device, DeviceStats, Frame, RxBatch};
+use bypath_xdp::{Device, Frame, RxBatch};
 use crossbeam::channel::Sender;
 use hdrhistogram::Histogram;
 
 use super::clock::now_ns;
 use super::inspect::{Inspection, Seen};
+use super::maker::FrameMaker;
 use super::sequence::{SequenceCounts, SequenceTracker};
 use super::signature::{Kind, MAX_STREAMS, Signature};
-use super::transmit::since;
 
 /// Frames taken at a time.
 const BATCH: usize = 64;
@@ -50,8 +50,6 @@ pub struct ReceivePlan {
 pub struct ReceiveGauge {
     /// The senders are done: ends it after the grace.
     pub stop: AtomicBool,
-    /// The receiver has ended.
-    pub done: AtomicBool,
     /// Frames that count, intact.
     pub frames: AtomicU64,
     /// Their bytes, without FCS.
@@ -87,8 +85,6 @@ pub struct ReceiveReport {
     pub first_ns: u64,
     /// See `first_ns`.
     pub last_ns: u64,
-    /// The device's counters for this run.
-    pub device: DeviceStats,
 }
 
 /// One stream at the receiving end.
@@ -143,40 +139,20 @@ impl Streams {
 }
 
 /// Receives until it is told to stop and nothing has come for the plan's grace.
-pub fn receive(
-    device: &mut dyn Device,
-    plan: &ReceivePlan,
-    gauge: &ReceiveGauge,
-    intervals: &Sender<Histogram<u64>>,
-) -> ReceiveReport {
-    let before = device.stats();
-    let mut receiver = Receiver::new(plan);
-    let mut batch = RxBatch::with_capacity(BATCH);
+pub fn receive(device: &mut dyn Device, receiver: &mut Receiver<'_>) {
+    let plan = receiver.plan;
     let grace_ns = plan.grace.as_nanos() as u64;
     let mut quiet_since = now_ns();
-    let mut interval = gauge.interval.load(Ordering::Relaxed);
     loop {
-        let got = device.receive(&mut batch);
-        let now = now_ns();
-        if got > 0 {
-            quiet_since = now;
-            receiver.take(device, &mut batch, now);
-            gauge.frames.store(receiver.report.frames, Ordering::Relaxed);
-            gauge.bytes.store(receiver.report.bytes, Ordering::Relaxed);
-        }
+        let got = receiver.poll(device, None);
         device.flush();
-        let wanted = gauge.interval.load(Ordering::Relaxed);
-        if wanted != interval {
-            interval = wanted;
-            let fresh = receiver.end_interval();
-            // Nobody listens any more: then nobody misses it.
-            let _ = intervals.send(fresh);
-        }
         if got > 0 {
+            quiet_since = receiver.now;
             continue;
         }
-        let quiet = now.saturating_sub(quiet_since);
-        let told = gauge.stop.load(Ordering::Acquire) || plan.until_end_marks && receiver.streams.have_ended();
+        let quiet = receiver.now.saturating_sub(quiet_since);
+        let told = receiver.gauge.stop.load(Ordering::Acquire)
+            || plan.until_end_marks && receiver.streams.have_ended();
         if told && quiet >= grace_ns {
             break;
         }
@@ -187,14 +163,18 @@ pub fn receive(
             std::thread::yield_now();
         }
     }
-    gauge.done.store(true, Ordering::Release);
-    let mut report = receiver.finish();
-    report.device = since(device.stats(), before);
-    report
 }
 
-struct Receiver<'a> {
+/// The receiving side of one worker.
+#[derive(Debug)]
+pub struct Receiver<'a> {
     plan: &'a ReceivePlan,
+    gauge: &'a ReceiveGauge,
+    intervals: Sender<Histogram<u64>>,
+    interval: u64,
+    batch: RxBatch,
+    /// When the last batch came, or would have.
+    now: u64,
     report: ReceiveReport,
     streams: Streams,
     /// Times of flight since the last interval.
@@ -204,7 +184,8 @@ struct Receiver<'a> {
 }
 
 impl<'a> Receiver<'a> {
-    fn new(plan: &'a ReceivePlan) -> Self {
+    /// A receiver that has seen nothing. Histograms of intervals go to `intervals`.
+    pub fn new(plan: &'a ReceivePlan, gauge: &'a ReceiveGauge, intervals: Sender<Histogram<u64>>) -> Self {
         let report = ReceiveReport {
             frames: 0,
             bytes: 0,
@@ -218,12 +199,51 @@ impl<'a> Receiver<'a> {
             from_the_future: 0,
             first_ns: 0,
             last_ns: 0,
-            device: DeviceStats::default(),
         };
-        Receiver { plan, report, streams: Streams::default(), fresh: times(), open: None }
+        Receiver {
+            plan,
+            gauge,
+            intervals,
+            interval: gauge.interval.load(Ordering::Relaxed),
+            batch: RxBatch::with_capacity(BATCH),
+            now: 0,
+            report,
+            streams: Streams::default(),
+            fresh: times(),
+            open: None,
+        }
     }
 
-    fn take(&mut self, device: &mut dyn Device, batch: &mut RxBatch, now: u64) {
+    /// Takes what has come; the caller flushes. The maker of the same device is told which chunks it finds changed.
+    /// Returns the frames taken.
+    #[inline]
+    pub fn poll(&mut self, device: &mut dyn Device, maker: Option<&mut FrameMaker>) -> usize {
+        let got = device.receive(&mut self.batch);
+        self.now = now_ns();
+        if got > 0 {
+            if let Some(maker) = maker {
+                for frame in self.batch.frames() {
+                    maker.forget(frame.slot());
+                }
+            }
+            self.take(device);
+            self.gauge.frames.store(self.report.frames, Ordering::Relaxed);
+            self.gauge.bytes.store(self.report.bytes, Ordering::Relaxed);
+        }
+        let wanted = self.gauge.interval.load(Ordering::Relaxed);
+        if wanted != self.interval {
+            self.interval = wanted;
+            let fresh = self.end_interval();
+            // Nobody listens any more: then nobody misses it.
+            let _ = self.intervals.send(fresh);
+        }
+        got
+    }
+
+    fn take(&mut self, device: &mut dyn Device) {
+        let now = self.now;
+        // The batch is put back empty, with the room that it has.
+        let mut batch = std::mem::replace(&mut self.batch, RxBatch::with_capacity(0));
         for frame in batch.drain() {
             let bytes = device.area().bytes(&frame);
             let (inspection, is_first) = match self.open.take() {
@@ -246,6 +266,7 @@ impl<'a> Receiver<'a> {
                 device.release(frame);
             }
         }
+        self.batch = batch;
     }
 
     #[inline]
@@ -302,7 +323,8 @@ impl<'a> Receiver<'a> {
         fresh
     }
 
-    fn finish(mut self) -> ReceiveReport {
+    /// What has been seen.
+    pub fn finish(mut self) -> ReceiveReport {
         self.end_interval();
         let known = self.streams.known.into_iter().zip(0u32..);
         self.report.streams = known

@@ -85,7 +85,9 @@ impl FromStr for Sizes {
     fn from_str(text: &str) -> Result<Self, String> {
         let size = |word: &str| match word.parse::<u16>() {
             Ok(size) if size >= MIN_SIZE => Ok(size),
-            _ => Err(format!("\"{word}\" is not a frame size: a number of bytes from {MIN_SIZE}, FCS included")),
+            _ => Err(format!(
+                "\"{word}\" is not a frame size: a number of bytes from {MIN_SIZE}, FCS included"
+            )),
         };
         let sizes = if text.eq_ignore_ascii_case("imix") {
             Sizes::weighted(&IMIX)?

@@ -105,7 +105,8 @@ impl Template {
     /// at least as many bytes of payload. What is not signed is sent as it was captured.
     pub fn captured(bytes: &[u8], sign: bool) -> Template {
         let place = inspect::layers(bytes).filter(|layers| {
-            sign && layers.is_whole && bytes.len() >= layers.payload_at + signature::LEN
+            sign && layers.is_whole
+                && bytes.len() >= layers.payload_at + signature::LEN
                 && layers.l4_end >= layers.payload_at + signature::LEN
         });
         let head = place.map_or(0, |layers| layers.payload_at + signature::LEN);

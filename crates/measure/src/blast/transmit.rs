@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use super::clock::now_ns;
 use super::maker::FrameMaker;
 use super::pacer::{Pacer, Rate};
-use super::receive::times;
+use super::receive::{Receiver, times};
 use super::signature::Kind;
 use super::sizes::FCS_LEN;
 
@@ -77,25 +77,24 @@ pub struct TransmitReport {
     pub lost_time_ns: u64,
     /// Times that the device had no room for a frame that was due.
     pub ring_full: u64,
-    /// The device's counters for this run.
-    pub device: DeviceStats,
     /// Whether the kernel has taken everything.
     pub drained: bool,
 }
 
-/// Sends until the plan or the gauge says that it is enough.
+/// Sends until the plan or the gauge says that it is enough. A receiver on the same device has its turn in between.
 pub fn transmit(
     device: &mut dyn Device,
     maker: &mut FrameMaker,
     queue: u16,
     plan: &TransmitPlan,
     gauge: &TransmitGauge,
+    receiver: Option<&mut Receiver<'_>>,
 ) -> TransmitReport {
-    let before = device.stats();
     wait_until(plan.start_ns, plan.spin, gauge);
     let warm_up_ns = plan.warm_up.as_nanos() as u64;
     let measured_from = plan.start_ns + warm_up_ns;
-    let mut sender = Sender { device, maker, queue, plan, gauge, lateness: times(), ring_full: 0, lost_ns: 0 };
+    let mut sender =
+        Sender { device, maker, queue, plan, gauge, receiver, lateness: times(), ring_full: 0, lost_ns: 0 };
     let (warm_up_frames, _) = if warm_up_ns > 0 {
         sender.send(Kind::WarmUp, plan.start_ns, Some(measured_from), None)
     } else {
@@ -128,23 +127,23 @@ pub fn transmit(
         lateness,
         lost_time_ns: lost_ns,
         ring_full,
-        device: since(device.stats(), before),
         drained,
     }
 }
 
-struct Sender<'a> {
+struct Sender<'a, 'b> {
     device: &'a mut dyn Device,
     maker: &'a mut FrameMaker,
     queue: u16,
     plan: &'a TransmitPlan,
     gauge: &'a TransmitGauge,
+    receiver: Option<&'a mut Receiver<'b>>,
     lateness: Histogram<u64>,
     ring_full: u64,
     lost_ns: u64,
 }
 
-impl Sender<'_> {
+impl Sender<'_, '_> {
     /// Sends frames of one kind. Returns how many and their bytes.
     fn send(&mut self, kind: Kind, start: u64, until: Option<u64>, limit: Option<u64>) -> (u64, u64) {
         let mut pacer = Pacer::new(self.plan.rate, start);
@@ -155,6 +154,7 @@ impl Sender<'_> {
             if until.is_some_and(|until| now >= until) {
                 break;
             }
+            self.receive();
             if let Some(pacer) = &mut pacer {
                 self.lost_ns += pacer.resume(now);
                 let next = pacer.next_ns();
@@ -194,11 +194,21 @@ impl Sender<'_> {
         (frames, bytes)
     }
 
+    /// What has come meanwhile.
+    #[inline]
+    fn receive(&mut self) {
+        if let Some(receiver) = &mut self.receiver
+            && receiver.poll(self.device, Some(self.maker)) > 0
+        {
+            self.device.flush();
+        }
+    }
+
     /// Nothing is due before `next`.
     fn idle(&mut self, next: u64, now: u64) {
         if self.device.has_unsent() {
             self.device.flush();
-        } else if !self.plan.spin && next - now > WORTH_SLEEPING_NS {
+        } else if !self.plan.spin && self.receiver.is_none() && next - now > WORTH_SLEEPING_NS {
             std::thread::sleep(Duration::from_nanos((next - now - WAKE_AHEAD_NS).min(50_000_000)));
         } else {
             std::hint::spin_loop();
