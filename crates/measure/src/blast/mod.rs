@@ -24,3 +24,6 @@ pub mod template;
 pub mod transmit;
 
 pub use error::BlastError;
+
+#[cfg(test)]
+mod tests;
