@@ -7,15 +7,15 @@ use std::time::Duration;
 use bypath_xdp::{Device, DeviceStats};
 use core_affinity::CoreId;
 use crossbeam::channel::{Sender, unbounded};
-use hdrhistogram::Histogram;
 
 use super::BlastError;
 use super::clock::now_ns;
 use super::maker::{Content, FrameMaker};
 use super::pacer::Rate;
 use super::port::{InterfaceCounters, Port};
-use super::receive::{ReceiveGauge, ReceivePlan, ReceiveReport, Receiver, receive, times};
+use super::receive::{ReceiveGauge, ReceivePlan, ReceiveReport, Receiver, receive};
 use super::transmit::{TransmitGauge, TransmitPlan, TransmitReport, since, transmit};
+use crate::histogram::{Merge, NanoHistogram};
 
 /// How long after the call the workers begin, all at once.
 const START_NS: u64 = 20_000_000;
@@ -93,7 +93,7 @@ pub struct IntervalSample {
     /// Bytes received.
     pub received_bytes: u64,
     /// Times of flight.
-    pub one_way: Histogram<u64>,
+    pub one_way: NanoHistogram,
 }
 
 /// One side after a trial.
@@ -137,7 +137,7 @@ struct Worker<'a> {
     send: Option<(FrameMaker, TransmitPlan)>,
     receive: Option<&'a ReceivePlan>,
     gauges: &'a Gauges,
-    intervals: Sender<Histogram<u64>>,
+    intervals: Sender<NanoHistogram>,
 }
 
 #[derive(Default)]
@@ -299,7 +299,7 @@ struct Watch<'a> {
     plan: &'a TrialPlan,
     gauges: &'a [Gauges],
     measured_from: u64,
-    answers: &'a crossbeam::channel::Receiver<Histogram<u64>>,
+    answers: &'a crossbeam::channel::Receiver<NanoHistogram>,
 }
 
 impl Watch<'_> {
@@ -347,7 +347,7 @@ impl Watch<'_> {
     /// Counts since `last`, which holds totals; or the totals at the beginning.
     fn sample(&self, last: Option<&IntervalSample>) -> IntervalSample {
         let sum = |get: &dyn Fn(&Gauges) -> u64| self.gauges.iter().map(get).sum::<u64>();
-        let mut one_way = times();
+        let mut one_way = NanoHistogram::new();
         if last.is_some() {
             let running = |gauges: &&Gauges| gauges.receives && !gauges.done.load(Ordering::Acquire);
             let asked = self.gauges.iter().filter(running).inspect(|gauges| {
@@ -355,7 +355,7 @@ impl Watch<'_> {
             });
             for _ in 0..asked.count() {
                 let Ok(part) = self.answers.recv_timeout(INTERVAL_PATIENCE) else { break };
-                let _ = one_way.add(&part);
+                one_way.merge(&part);
             }
         }
         let now = now_ns();
@@ -383,7 +383,7 @@ impl Watch<'_> {
             received: before.received + sample.received,
             sent_bytes: before.sent_bytes + sample.sent_bytes,
             received_bytes: before.received_bytes + sample.received_bytes,
-            one_way: times(),
+            one_way: NanoHistogram::new(),
         }
     }
 }

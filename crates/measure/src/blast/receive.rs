@@ -5,30 +5,20 @@ use std::time::Duration;
 
 use bypath_xdp::{Device, Frame, RxBatch};
 use crossbeam::channel::Sender;
-use hdrhistogram::Histogram;
 
 use super::clock::now_ns;
 use super::inspect::{Inspection, Seen};
 use super::maker::FrameMaker;
 use super::sequence::{SequenceCounts, SequenceTracker};
 use super::signature::{Kind, MAX_STREAMS, Signature};
+use crate::histogram::{Merge, NanoHistogram};
 
 /// Frames taken at a time.
 const BATCH: usize = 64;
-/// The longest time that is recorded: what is longer is counted as this.
-const LONGEST_NS: u64 = 60_000_000_000;
 /// Nothing for so long, and a receiver that may sleep does.
 const IDLE_BEFORE_SLEEP_NS: u64 = 100_000;
 /// Streams followed; frames of others are counted, not followed.
 const MAX_FOLLOWED: u32 = 1 << 16;
-
-/// A histogram of times in nanoseconds, up to a minute, to three digits.
-pub fn times() -> Histogram<u64> {
-    // The bounds are right by construction; the fallback grows by itself.
-    Histogram::new_with_bounds(1, LONGEST_NS, 3)
-        .or_else(|_| Histogram::new(3))
-        .unwrap_or_else(|_| unreachable!("three digits are possible"))
-}
 
 /// How to receive.
 #[derive(Debug, Clone)]
@@ -78,7 +68,7 @@ pub struct ReceiveReport {
     /// Each stream that was seen.
     pub streams: Vec<StreamReport>,
     /// Times of flight, where clocks are shared.
-    pub one_way: Histogram<u64>,
+    pub one_way: NanoHistogram,
     /// Frames that seem to have arrived before they were sent: the clocks differ.
     pub from_the_future: u64,
     /// When the first and the last that count arrived, by [`now_ns`].
@@ -170,7 +160,7 @@ pub fn receive(device: &mut dyn Device, receiver: &mut Receiver<'_>) {
 pub struct Receiver<'a> {
     plan: &'a ReceivePlan,
     gauge: &'a ReceiveGauge,
-    intervals: Sender<Histogram<u64>>,
+    intervals: Sender<NanoHistogram>,
     interval: u64,
     batch: RxBatch,
     /// When the last batch came, or would have.
@@ -178,14 +168,14 @@ pub struct Receiver<'a> {
     report: ReceiveReport,
     streams: Streams,
     /// Times of flight since the last interval.
-    fresh: Histogram<u64>,
+    fresh: NanoHistogram,
     /// A packet in several frames, of which some have come.
     open: Option<Inspection>,
 }
 
 impl<'a> Receiver<'a> {
     /// A receiver that has seen nothing. Histograms of intervals go to `intervals`.
-    pub fn new(plan: &'a ReceivePlan, gauge: &'a ReceiveGauge, intervals: Sender<Histogram<u64>>) -> Self {
+    pub fn new(plan: &'a ReceivePlan, gauge: &'a ReceiveGauge, intervals: Sender<NanoHistogram>) -> Self {
         let report = ReceiveReport {
             frames: 0,
             bytes: 0,
@@ -195,7 +185,7 @@ impl<'a> Receiver<'a> {
             end_marks: 0,
             reflected: 0,
             streams: Vec::new(),
-            one_way: times(),
+            one_way: NanoHistogram::new(),
             from_the_future: 0,
             first_ns: 0,
             last_ns: 0,
@@ -209,7 +199,7 @@ impl<'a> Receiver<'a> {
             now: 0,
             report,
             streams: Streams::default(),
-            fresh: times(),
+            fresh: NanoHistogram::new(),
             open: None,
         }
     }
@@ -301,7 +291,7 @@ impl<'a> Receiver<'a> {
                     if age < 0 {
                         report.from_the_future += 1;
                     } else {
-                        self.fresh.saturating_record(age as u64);
+                        self.fresh.record(age as u64);
                     }
                 }
             }
@@ -317,9 +307,9 @@ impl<'a> Receiver<'a> {
         device.transmit(frame);
     }
 
-    fn end_interval(&mut self) -> Histogram<u64> {
-        let fresh = std::mem::replace(&mut self.fresh, times());
-        let _ = self.report.one_way.add(&fresh);
+    fn end_interval(&mut self) -> NanoHistogram {
+        let fresh = std::mem::replace(&mut self.fresh, NanoHistogram::new());
+        self.report.one_way.merge(&fresh);
         fresh
     }
 

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bypath_xdp::{Device, DeviceStats};
-use hdrhistogram::Histogram;
 
 use super::clock::now_ns;
 use super::maker::FrameMaker;
 use super::pacer::{Pacer, Rate};
-use super::receive::{Receiver, times};
+use super::receive::Receiver;
 use super::signature::Kind;
 use super::sizes::FCS_LEN;
+use crate::histogram::{Merge, NanoHistogram};
 
 /// Frames between two flushes at full rate.
 const BATCH: usize = 32;
@@ -72,7 +72,7 @@ pub struct TransmitReport {
     /// See `began_ns`.
     pub ended_ns: u64,
     /// How much later than due frames were handed over. Empty at full rate.
-    pub lateness: Histogram<u64>,
+    pub lateness: NanoHistogram,
     /// Time that the schedule lost for good, because it could not be caught up with, in nanoseconds.
     pub lost_time_ns: u64,
     /// Times that the device had no room for a frame that was due.
@@ -93,15 +93,24 @@ pub fn transmit(
     wait_until(plan.start_ns, plan.spin, gauge);
     let warm_up_ns = plan.warm_up.as_nanos() as u64;
     let measured_from = plan.start_ns + warm_up_ns;
-    let mut sender =
-        Sender { device, maker, queue, plan, gauge, receiver, lateness: times(), ring_full: 0, lost_ns: 0 };
+    let mut sender = Sender {
+        device,
+        maker,
+        queue,
+        plan,
+        gauge,
+        receiver,
+        lateness: NanoHistogram::new(),
+        ring_full: 0,
+        lost_ns: 0,
+    };
     let (warm_up_frames, _) = if warm_up_ns > 0 {
         sender.send(Kind::WarmUp, plan.start_ns, Some(measured_from), None)
     } else {
         (0, 0)
     };
     sender.maker.restart_numbers();
-    sender.lateness.reset();
+    sender.lateness.clear();
     (sender.ring_full, sender.lost_ns) = (0, 0);
     let until = plan.duration.map(|duration| measured_from + duration.as_nanos() as u64);
     let (frames, bytes) = sender.send(Kind::Data, measured_from, until, plan.frames);
@@ -138,7 +147,7 @@ struct Sender<'a, 'b> {
     plan: &'a TransmitPlan,
     gauge: &'a TransmitGauge,
     receiver: Option<&'a mut Receiver<'b>>,
-    lateness: Histogram<u64>,
+    lateness: NanoHistogram,
     ring_full: u64,
     lost_ns: u64,
 }
@@ -178,7 +187,7 @@ impl Sender<'_, '_> {
                     break;
                 };
                 if let Some(pacer) = &mut pacer {
-                    self.lateness.saturating_record(now - due);
+                    self.lateness.record(now - due);
                     pacer.sent(len + FCS_LEN);
                 }
                 bytes += len as u64;
