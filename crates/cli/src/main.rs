@@ -1,15 +1,19 @@
 //! The `bypath` command: arguments in, text or JSON out. What it does is done by the crates below it.
 
+mod blast;
 mod completions;
 mod config;
 mod engine_args;
 mod file_sink;
+mod frame_text;
 mod get;
 mod lab_cmd;
 mod man;
 mod output;
+mod port_args;
 mod progress;
 mod serve;
+mod result_args;
 mod stack;
 mod transfer;
 
@@ -37,6 +41,11 @@ enum Command {
     Get(Box<get::GetArgs>),
     /// Serve files by HTTP and FTP, the small services of RFC 862 to 868, and the other end of load tests.
     Serve(Box<serve::ServeArgs>),
+    /// Send raw frames at a rate or as fast as the wire goes, receive them, or send them back.
+    ///
+    /// Every frame is signed, so that the receiver counts what was lost, reordered, duplicated and damaged, and tells
+    /// the time of flight where both ends share a clock. `docs/blast.md` has examples.
+    Blast(Box<blast::BlastArgs>),
     /// Make, show, use and remove a lab: two hosts in network namespaces.
     Lab(lab_cmd::LabArgs),
     /// Print a shell's completion script.
@@ -57,6 +66,7 @@ fn main() -> ExitCode {
     match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
         Ok(Command::Get(get)) => get::run(&get),
         Ok(Command::Serve(args)) => serve::run(&args),
+        Ok(Command::Blast(blast)) => blast::run(&blast),
         Ok(Command::Lab(lab)) => lab_cmd::run(lab),
         Ok(Command::Completions(args)) => completions::run(&args, command),
         Ok(Command::Man(args)) => man::run(&args, command),

@@ -36,7 +36,7 @@ use serde_json::Value;
 pub use conditions::{Clock, Conditions, MachineLoad};
 pub use counters::{Rates, Totals};
 pub use latency::{HistogramSummary, IntervalLatency, metric};
-pub use parts::{Class, Cpu, Generator, Interval, Step, WorkerCpu};
+pub use parts::{Class, Cpu, Generator, InterfaceCounters, Interval, Step, WorkerCpu};
 pub use spread::{Repeat, Spread};
 pub use verdict::{Reason, ReasonCode, Verdict};
 
@@ -140,6 +140,9 @@ pub struct RunResult {
     pub generator: Option<Generator>,
     /// Packets not used, by cause, at our end and where known in the NIC. Causes that were looked at and not seen are 0 or absent.
     pub drops: BTreeMap<String, u64>,
+    /// What the kernel counted on the interfaces meanwhile, for commands that send and receive raw frames.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<InterfaceCounters>,
     /// Processor time of this process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
@@ -187,6 +190,7 @@ impl RunResult {
             latency: BTreeMap::new(),
             generator: None,
             drops: BTreeMap::new(),
+            interfaces: Vec::new(),
             cpu: None,
             intervals: Vec::new(),
             steps: Vec::new(),

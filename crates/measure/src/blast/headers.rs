@@ -88,6 +88,12 @@ impl HeaderSpec {
         false
     }
 
+    /// The shortest frame that holds them, and a signature if it is to have one; FCS included.
+    pub fn least_size(&self, signed: bool) -> u16 {
+        let least = self.len() + if signed { signature::LEN } else { 0 } + FCS_LEN;
+        (least as u16).max(MIN_SIZE)
+    }
+
     /// Checks what can be checked without a device, and makes a template of each size, with the order in which they
     /// are sent.
     ///
@@ -98,9 +104,8 @@ impl HeaderSpec {
         if src.is_ipv4() != dst.is_ipv4() {
             return Err(BlastError::AddressFamilies { src, dst });
         }
-        let least = self.len() + if signed { signature::LEN } else { 0 } + FCS_LEN;
-        if usize::from(sizes.shortest()) < least {
-            let least = (least as u16).max(MIN_SIZE);
+        let least = self.least_size(signed);
+        if sizes.shortest() < least {
             return Err(BlastError::SizeTooSmall { size: sizes.shortest(), least, signed });
         }
         let mut templates = Vec::new();

@@ -123,8 +123,11 @@ impl Port {
         let mut devices = Vec::new();
         for worker in 0..workers {
             let own: Vec<u32> = queues.iter().copied().skip(worker).step_by(workers).collect();
-            let frames = 4096 * own.len() as u32;
-            let queue = QueueConfig { queues: own, frames, bind: config.bind, ..QueueConfig::default() };
+            // A receiver that is not run for some milliseconds must not lose what comes meanwhile.
+            let (rx_ring, fill) = if wanted.is_empty() { (2048, 2048) } else { (4096, 4096) };
+            let frames = 2 * fill * own.len() as u32;
+            let (queues, bind) = (own, config.bind);
+            let queue = QueueConfig { queues, frames, bind, rx_ring, fill, ..QueueConfig::default() };
             devices.push(XdpDevice::open(&steering, &queue)?);
         }
         Ok(Port { devices, steering, facts, config: config.clone() })
@@ -138,6 +141,11 @@ impl Port {
     /// Facts about the interface as it was when it was opened.
     pub fn facts(&self) -> &NicFacts {
         &self.facts
+    }
+
+    /// Its namespace, if it is not the caller's.
+    pub fn netns(&self) -> Option<&str> {
+        self.config.netns.as_deref()
     }
 
     /// Its hardware address.

@@ -308,7 +308,7 @@ impl<'a> Receiver<'a> {
     }
 
     fn end_interval(&mut self) -> NanoHistogram {
-        let fresh = std::mem::replace(&mut self.fresh, NanoHistogram::new());
+        let fresh = std::mem::take(&mut self.fresh);
         self.report.one_way.merge(&fresh);
         fresh
     }

@@ -133,7 +133,7 @@ proptest! {
             spec.src_ip = format!("fd00::1-fd00::{:x}", 1 + a).parse().unwrap();
             spec.dst_ip = format!("fd00::ff-fd00::{:x}", 0xff + b).parse().unwrap();
         } else {
-            spec.src_ip = format!("198.18.0.254-198.18.1.{}", a).parse().unwrap();
+            spec.src_ip = format!("198.18.0.254-198.18.1.{a}").parse().unwrap();
             spec.dst_ip = format!("198.19.0.1-198.19.0.{}", 1 + b).parse().unwrap();
         }
         spec.src_port = format!("65000-{}", 65000 + c).parse().unwrap();

@@ -161,3 +161,34 @@ pub struct Class {
     /// Distributions, by name.
     pub latency: BTreeMap<String, HistogramSummary>,
 }
+
+/// The kernel's own counters of an interface over the whole run, warm-up and control frames included: what another
+/// observer says of the same frames.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct InterfaceCounters {
+    /// The interface.
+    pub interface: String,
+    /// Its namespace, if it is in one of `ip netns`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub netns: Option<String>,
+    /// Packets received, by the kernel's count.
+    pub kernel_packets_received: u64,
+    /// Bytes received, by the kernel's count.
+    pub kernel_bytes_received: u64,
+    /// Packets that the kernel says it dropped on the way in.
+    pub kernel_drops_received: u64,
+    /// Packets sent, by the kernel's count.
+    pub kernel_packets_sent: u64,
+    /// Bytes sent, by the kernel's count.
+    pub kernel_bytes_sent: u64,
+    /// Packets that the kernel says it dropped on the way out.
+    pub kernel_drops_sent: u64,
+    /// Packets that we received there, of whatever kind.
+    pub packets_received: u64,
+    /// Packets that we sent there, of whatever kind.
+    pub packets_sent: u64,
+    /// What the steering program decided, by cause: packets that it left to the kernel or dropped are not ours.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub steering: BTreeMap<String, u64>,
+}

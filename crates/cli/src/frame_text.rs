@@ -1,0 +1,152 @@
+//! What is printed of raw frames while they are sent, and in the end.
+
+use std::fmt::Write as _;
+
+use bypath_measure::result::{Interval, RunResult, metric};
+
+/// One interval on one line.
+pub(crate) fn interval_line(interval: &Interval) -> String {
+    let mut line = format!("[{:6.1}-{:6.1} s]", interval.start_seconds, interval.end_seconds);
+    let rates = &interval.rates;
+    let directions = [
+        ("sent", rates.packets_sent_per_second, rates.wire_sent_bits_per_second),
+        ("received", rates.packets_received_per_second, rates.wire_received_bits_per_second),
+    ];
+    for (name, packets, bits) in directions {
+        if let (Some(packets), Some(bits)) = (packets, bits) {
+            let _ =
+                write!(line, "  {name} {:>11} frames/s {:>13}", count(packets as u64), bits_per_second(bits));
+        }
+    }
+    if let Some(one_way) = interval.latency.get(metric::ONE_WAY) {
+        let _ = write!(
+            line,
+            "  one way p50 {} p99 {}",
+            duration_ns(one_way.p50_ns as f64),
+            duration_ns(one_way.p99_ns as f64)
+        );
+    }
+    line
+}
+
+/// The whole on a few lines.
+pub(crate) fn summary(result: &RunResult) -> String {
+    let mut text = String::new();
+    let (totals, rates) = (&result.totals, &result.rates);
+    let directions = [
+        ("sent", totals.packets_sent, rates.packets_sent_per_second, rates.wire_sent_bits_per_second),
+        (
+            "received",
+            totals.packets_received,
+            rates.packets_received_per_second,
+            rates.wire_received_bits_per_second,
+        ),
+    ];
+    for (name, frames, per_second, bits) in directions {
+        if let (Some(frames), Some(per_second), Some(bits)) = (frames, per_second, bits) {
+            let _ = writeln!(
+                text,
+                "{name:<10} {:>14} frames in {:.2} s, {} frames/s, {}",
+                count(frames),
+                result.duration_seconds,
+                count(per_second as u64),
+                bits_per_second(bits),
+            );
+        }
+    }
+    let counts = [
+        ("lost", totals.packets_lost),
+        ("reordered", totals.packets_reordered),
+        ("duplicated", totals.packets_duplicated),
+        ("corrupt", totals.packets_corrupt),
+    ];
+    for (name, frames) in counts {
+        if let Some(frames) = frames {
+            let share = match totals.packets_sent.or(totals.packets_received) {
+                Some(all) if all > 0 && frames > 0 => {
+                    format!(" ({:.4} %)", frames as f64 / all as f64 * 100.0)
+                }
+                _ => String::new(),
+            };
+            let _ = writeln!(text, "{name:<10} {:>14} frames{share}", count(frames));
+        }
+    }
+    for (name, title) in
+        [(metric::ONE_WAY, "one way"), (metric::ROUND_TRIP, "there+back"), (metric::LATENESS, "lateness")]
+    {
+        if let Some(times) = result.latency.get(name) {
+            let figures = [
+                ("min", times.min_ns),
+                ("p50", times.p50_ns),
+                ("p90", times.p90_ns),
+                ("p99", times.p99_ns),
+                ("p99.9", times.p99_9_ns),
+                ("max", times.max_ns),
+            ];
+            let figures: Vec<String> =
+                figures.into_iter().map(|(name, ns)| format!("{name} {}", duration_ns(ns as f64))).collect();
+            let _ = writeln!(text, "{title:<10} {}", figures.join("  "));
+        }
+    }
+    for interface in &result.interfaces {
+        let _ = writeln!(
+            text,
+            "{:<10} the kernel counted {} sent and {} received ({} dropped); we {} and {}",
+            interface.interface,
+            count(interface.kernel_packets_sent),
+            count(interface.kernel_packets_received),
+            count(interface.kernel_drops_received),
+            count(interface.packets_sent),
+            count(interface.packets_received),
+        );
+    }
+    for (cause, frames) in &result.drops {
+        let _ = writeln!(text, "dropped    {:>14} {cause}", count(*frames));
+    }
+    for note in &result.notes {
+        let _ = writeln!(text, "note       {note}");
+    }
+    text.push_str(&verdict(result));
+    text
+}
+
+/// The judgement, on a line for each reason.
+pub(crate) fn verdict(result: &RunResult) -> String {
+    match &result.verdict {
+        None => String::new(),
+        Some(verdict) if verdict.valid => "verdict    valid\n".to_owned(),
+        Some(verdict) => {
+            verdict.reasons.iter().map(|reason| format!("INVALID    {}\n", reason.message)).collect()
+        }
+    }
+}
+
+/// A number with its digits in groups of three.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+/// Bits a second, in a unit that suits.
+pub(crate) fn bits_per_second(bits: f64) -> String {
+    let (scale, unit) = match bits {
+        bits if bits >= 1e9 => (1e9, "Gbit/s"),
+        bits if bits >= 1e6 => (1e6, "Mbit/s"),
+        bits if bits >= 1e3 => (1e3, "kbit/s"),
+        _ => (1.0, "bit/s"),
+    };
+    format!("{:.2} {unit}", bits / scale)
+}
+
+/// A time, in a unit that suits.
+pub(crate) fn duration_ns(ns: f64) -> String {
+    let (scale, unit) = match ns {
+        ns if ns >= 1e9 => (1e9, "s"),
+        ns if ns >= 1e6 => (1e6, "ms"),
+        ns if ns >= 1e3 => (1e3, "µs"),
+        _ => return format!("{ns:.0} ns"),
+    };
+    format!("{:.1} {unit}", ns / scale)
+}

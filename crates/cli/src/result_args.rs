@@ -1,0 +1,109 @@
+//! The options by which commands that measure give their results, and the giving itself: JSON, text, exit code.
+//!
+//! Reports are written under a temporary name and renamed, so an interrupted or refused one leaves nothing under the
+//! final name. With `--json` stdout has exactly one document, and everything else goes to stderr.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bypath_measure::result::{ErrorCode, RunResult};
+use clap::Args;
+
+/// What becomes of a result.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Results")]
+pub(crate) struct ResultArgs {
+    /// Print the result as JSON, or write it to FILE.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Seconds between two interval lines.
+    #[arg(short = 'i', long, value_name = "SECONDS", default_value = "1", value_parser = parse_interval)]
+    pub(crate) interval: Duration,
+
+    /// End with exit code 3 when the verdict is against the result.
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// Print nothing but errors.
+    #[arg(short = 's', long)]
+    pub(crate) silent: bool,
+}
+
+/// A time in seconds, with a fraction if need be.
+pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("\"{text}\" is not a number of seconds"))?;
+    if !seconds.is_finite() || !(0.0..=31_536_000.0).contains(&seconds) {
+        return Err(format!("\"{text}\" is not a number of seconds from 0 to a year"));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_seconds(text)?;
+    if interval < Duration::from_millis(10) {
+        return Err(String::from("an interval is 0.01 seconds or more"));
+    }
+    Ok(interval)
+}
+
+impl ResultArgs {
+    /// Whether text for people goes to stdout.
+    pub(crate) fn shows_text(&self) -> bool {
+        !self.silent && !self.json_on_stdout()
+    }
+
+    fn json_on_stdout(&self) -> bool {
+        self.json.as_deref() == Some(Path::new("-"))
+    }
+
+    /// Prints a line for people, where they want any.
+    pub(crate) fn line(&self, text: &str) {
+        if self.shows_text() {
+            // With stdout closed there is nobody left to tell.
+            let mut stdout = std::io::stdout().lock();
+            let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+        }
+    }
+
+    /// Gives the result in every form that was asked for; `summary` is the text at the end. What cannot be written makes
+    /// the run a failure, and is told. Returns the exit code.
+    pub(crate) fn give(&self, mut result: RunResult, summary: &dyn Fn(&RunResult) -> String) -> ExitCode {
+        if let Some(path) = self.json.as_deref().filter(|_| !self.json_on_stdout())
+            && let Err(reason) = write_file(path, &json(&result))
+        {
+            result.fail(ErrorCode::Output, format!("cannot write {}: {reason}", path.display()));
+        }
+        if self.json_on_stdout() {
+            let mut stdout = std::io::stdout().lock();
+            let _ = stdout.write_all(json(&result).as_bytes()).and_then(|()| stdout.flush());
+        } else if self.shows_text() && result.duration_seconds > 0.0 {
+            self.line(summary(&result).trim_end());
+        }
+        if let Some(error) = &result.error {
+            let _ = writeln!(std::io::stderr(), "bypath {}: {}", result.command, error.message);
+        }
+        ExitCode::from(result.exit_code(self.strict))
+    }
+}
+
+fn json(result: &RunResult) -> String {
+    serde_json::to_string_pretty(result).map_or_else(|_| "{}\n".to_owned(), |text| text + "\n")
+}
+
+/// Writes a file as a whole or not at all.
+pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), String> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A device or a pipe is written to, not replaced.
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        return std::fs::write(path, text).map_err(|error| error.to_string());
+    }
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|error| error.to_string())?;
+    file.write_all(text.as_bytes()).map_err(|error| error.to_string())?;
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(readable).map_err(|error| error.to_string())?;
+    file.persist(path).map_err(|error| error.error.to_string())?;
+    Ok(())
+}
