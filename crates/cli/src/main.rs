@@ -12,8 +12,8 @@ mod man;
 mod output;
 mod port_args;
 mod progress;
-mod serve;
 mod result_args;
+mod serve;
 mod stack;
 mod transfer;
 
