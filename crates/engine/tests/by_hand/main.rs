@@ -2,6 +2,7 @@
 //! under a clock that only the test moves. Every packet a stack emits is checked before it meets the wire.
 
 mod attacks;
+mod bad_input;
 mod buffers;
 mod clients;
 mod closing;
