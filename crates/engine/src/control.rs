@@ -1,6 +1,8 @@
 //! The control plane: one thread that owns ports, routes and the steering of traffic, watches the kernel, and
 //! answers what sockets ask for. It talks to workers over bounded queues and never touches a packet.
 
+mod outgoing;
+
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};
@@ -12,9 +14,10 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::sync::Parker;
 
+use self::outgoing::Outgoing;
 use crate::flow_table::{FlowHasher, FlowKey};
 use crate::kernel::{KernelEvent, KernelNeighbor, KernelNeighbors};
-use crate::ports::{PortAllocator, PortLease, Transport};
+use crate::ports::{PortAllocator, PortError, PortLease, Transport};
 use crate::route::RouteTable;
 use crate::socket::end::{TcpEnd, socket_pair};
 use crate::socket::listener::ListenerShared;
@@ -148,7 +151,7 @@ impl Attachment {
 struct PortUse {
     /// Held for its effect: the kernel may not use the port meanwhile, nor another socket if it is exclusive.
     lease: PortLease,
-    /// A listener has, or had it: the connections that it took are not in [`Control::connections`].
+    /// A listener has, or had it: the connections that it took are not in [`Control::outgoing`].
     listened: bool,
     users: usize,
 }
@@ -167,7 +170,7 @@ pub(crate) struct Control {
     /// Workers whose service is done.
     done: Vec<usize>,
     uses: HashMap<(Transport, SocketAddr), PortUse>,
-    connections: HashMap<SocketAddr, Vec<SocketAddr>>,
+    outgoing: Outgoing,
 }
 
 impl Control {
@@ -190,7 +193,7 @@ impl Control {
             device_mtu,
             done: Vec::new(),
             uses: HashMap::new(),
-            connections: HashMap::new(),
+            outgoing: Outgoing::default(),
         }
     }
 
@@ -301,17 +304,12 @@ impl Control {
 
     fn connect(&mut self, remote: SocketAddr, first: Option<&[u8]>) -> Result<Opened> {
         let source = self.source_for(remote.ip())?;
-        let (connections, uses) = (&self.connections, &self.uses);
-        let lease = self.ports.for_connection(Transport::Tcp, source, remote, |port| {
-            let local = SocketAddr::new(source, port);
-            connections.get(&local).is_none_or(|peers| !peers.contains(&remote))
-                && uses.get(&(Transport::Tcp, local)).is_none_or(|found| !found.listened)
-        })?;
+        let lease = self.source_port(source, remote)?;
         let local = SocketAddr::new(source, lease.port());
         let key = FlowKey::new(local, remote)
             .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "addresses of different families"))?;
         self.use_port(Transport::Tcp, local, lease)?;
-        self.connections.entry(local).or_default().push(remote);
+        self.outgoing.open(local, remote);
         let index = self.hasher.owner_of(&key, self.workers.len());
         let Some(worker) = self.workers.get(index) else {
             return Err(Error::new(ErrorKind::NotConnected, "the engine has no workers"));
@@ -322,6 +320,33 @@ impl Control {
         let given = first.and_then(|bytes| socket.write.try_write(&shared, bytes)).unwrap_or(Ok(0))?;
         worker.tell(Command::Connect { local, remote, end: Box::new(end) });
         Ok(Opened { end: socket, local, given })
+    }
+
+    /// A port that no connection to `remote` has, or that of one in TIME-WAIT, if nearly all are in use.
+    fn source_port(&mut self, source: IpAddr, remote: SocketAddr) -> Result<PortLease> {
+        let all = self.ports.candidates();
+        let crowded = self.outgoing.count(source, remote) >= all - all / 8;
+        if crowded && let Some(lease) = self.follow(source, remote) {
+            return Ok(lease);
+        }
+        let (outgoing, uses) = (&self.outgoing, &self.uses);
+        let lease = self.ports.for_connection(Transport::Tcp, source, remote, |port| {
+            let local = SocketAddr::new(source, port);
+            outgoing.is_free(local, remote)
+                && uses.get(&(Transport::Tcp, local)).is_none_or(|found| !found.listened)
+        });
+        match lease {
+            Err(PortError::Exhausted { .. }) if !crowded => match self.follow(source, remote) {
+                Some(lease) => Ok(lease),
+                None => Ok(lease?),
+            },
+            lease => Ok(lease?),
+        }
+    }
+
+    fn follow(&mut self, source: IpAddr, remote: SocketAddr) -> Option<PortLease> {
+        let local = self.outgoing.successor(source, remote, Instant::now())?;
+        self.ports.share(Transport::Tcp, local).ok()
     }
 
     fn listen(&mut self, local: SocketAddr, backlog: usize) -> Result<Listening> {
@@ -429,14 +454,10 @@ impl Control {
             }
             StackEvent::FlowClosed(key) => {
                 let (local, remote) = (key.local(), key.remote());
-                if let Some(peers) = self.connections.get_mut(&local) {
-                    peers.retain(|peer| *peer != remote);
-                    if peers.is_empty() {
-                        self.connections.remove(&local);
-                    }
-                }
+                self.outgoing.close(local, remote);
                 self.unuse(Transport::Tcp, local);
             }
+            StackEvent::FlowRests(key) => self.outgoing.rest(key.local(), key.remote(), Instant::now()),
             StackEvent::Unlistened(local) => self.unuse(Transport::Tcp, local),
             StackEvent::ServiceDone(_) => {}
             StackEvent::NeedNeighbor(ip) => {

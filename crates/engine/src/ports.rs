@@ -187,6 +187,11 @@ impl PortAllocator {
         })
     }
 
+    /// Ports that there are for connections, of each address.
+    pub(crate) fn candidates(&self) -> usize {
+        self.inner.candidates.len()
+    }
+
     /// A source port of `local` for a connection to `remote`.
     ///
     /// Several connections may share a port; `is_free` says whether none of them goes to `remote` already.

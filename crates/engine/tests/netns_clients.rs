@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bypath::{
     AckedSegment, CloseReason, ConnectError, ConnectionId, Desk, Engine, EngineBuilder, Instant, Service,
-    ServiceConnection, TcpConfig,
+    ServiceConnection,
 };
 use bypath_lab::Lab;
 use crossbeam::channel::{Receiver, Sender, unbounded};
@@ -36,6 +36,8 @@ struct Client {
     left: usize,
     at_once: usize,
     open: usize,
+    /// Tries again when no port is left.
+    patient: bool,
     received: Vec<usize>,
     wake: Option<Instant>,
     outcome: Outcome,
@@ -46,7 +48,7 @@ impl Client {
     fn new(to: SocketAddr, left: usize, at_once: usize, results: &Sender<Outcome>) -> Self {
         let results = results.clone();
         let (from, received, outcome) = (Vec::new(), Vec::new(), Outcome::default());
-        Self { to, from, left, at_once, open: 0, received, wake: None, outcome, results }
+        Self { to, from, left, at_once, open: 0, patient: false, received, wake: None, outcome, results }
     }
 }
 
@@ -62,6 +64,11 @@ impl Service for Client {
             let from = self.from.get(self.left % self.from.len().max(1)).copied();
             match desk.connect(self.to, from) {
                 Ok(_) => self.open += 1,
+                Err(ConnectError::PortsExhausted) if self.patient => {
+                    self.left += 1;
+                    self.wake = Some(desk.now() + Duration::from_millis(10));
+                    break;
+                }
                 Err(error) => self.outcome.refused.push(error),
             }
         }
@@ -167,10 +174,8 @@ fn netns_a_client_service_opens_connections_to_the_kernel_from_several_addresses
 fn netns_a_client_service_uses_reserved_ports_of_an_address_that_the_kernel_keeps() {
     let lab = Lab::builder().name_prefix("c").up().unwrap();
     let (to, (results, outcomes)) = (echo(&lab), unbounded());
-    // Each port of the forty is used again, once its TIME-WAIT is over.
-    let tcp = TcpConfig { time_wait: Duration::from_millis(20), ..TcpConfig::default() };
     let client = move |_| Client::new(to, 39, 39, &results);
-    let engine = builder(&lab).tcp(tcp).client_ports(40).client_service(client).start().unwrap();
+    let engine = builder(&lab).client_ports(40).client_service(client).start().unwrap();
     let mut outcome = run(&engine, &outcomes, 1).remove(0);
     assert_eq!((outcome.finished, &outcome.failed, &outcome.refused), (39, &vec![], &vec![]));
     outcome.ports.sort_unstable();
@@ -188,6 +193,24 @@ fn netns_with_all_reserved_ports_in_use_the_next_connection_is_refused_with_the_
     let outcome = run(&engine, &outcomes, 1).remove(0);
     assert_eq!(outcome.finished, 4);
     assert_eq!(outcome.refused, [ConnectError::PortsExhausted; 2]);
+}
+
+#[test]
+fn netns_a_client_service_follows_on_connections_in_time_wait_when_no_port_is_left() {
+    let lab = Lab::builder().name_prefix("c").up().unwrap();
+    let (to, (results, outcomes)) = (echo(&lab), unbounded());
+    let client = move |_| Client { patient: true, ..Client::new(to, 12, 4, &results) };
+    let since = std::time::Instant::now();
+    let engine = builder(&lab).client_ports(4).client_service(client).start().unwrap();
+    let outcome = run(&engine, &outcomes, 1).remove(0);
+    assert_eq!((outcome.finished, &outcome.failed), (12, &vec![]));
+    let took = since.elapsed();
+    assert!(
+        (Duration::from_secs(2)..Duration::from_secs(20)).contains(&took),
+        "{took:?}: a second of rest each"
+    );
+    let reused = engine.stats().workers[0].counts().find(|(name, _)| *name == "time_wait_reused");
+    assert_eq!(reused, Some(("time_wait_reused", 8)));
 }
 
 #[test]

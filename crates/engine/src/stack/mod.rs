@@ -87,6 +87,8 @@ pub(crate) struct StackConfig {
 pub(crate) enum StackEvent {
     /// A listener's port has got a connection; it keeps the port in use.
     FlowAccepted(FlowKey),
+    /// A flow has gone to TIME-WAIT, and a new one may follow on it when it has rested.
+    FlowRests(FlowKey),
     /// A flow is gone; its port may be given back.
     FlowClosed(FlowKey),
     /// No more connections to this address are accepted here; those before were told of.

@@ -37,6 +37,11 @@ impl Stack {
         let mut iss = self.isn.initial_sequence(now, local, remote);
         if let Some(least) = self.follow(now, &key) {
             iss = iss.later(least);
+        } else if self.is_resting(&key) {
+            // A segment came since its port was chosen: what is left must rest on.
+            end.shared.set_closed(CloseReason::Aborted);
+            self.events.push_back(StackEvent::FlowClosed(key));
+            return None;
         }
         let ts_offset = self.isn.timestamp_offset(local, remote);
         let mut conn = Connection::connect(config, now, iss, ts_offset);

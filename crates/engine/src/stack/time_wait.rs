@@ -33,10 +33,13 @@ impl Stack {
         shared: Option<Arc<SocketShared>>,
     ) -> Result<(), Option<Arc<SocketShared>>> {
         let until = remains.until().as_nanos();
+        let followable = self.config.tcp.time_wait_reuse && remains.successor(Instant::NEVER).is_some();
         match self.resting.insert(key, Resting { remains, shared, keeper }, until) {
             Ok(_) => {
-                if keeper == Keeper::Client {
-                    self.client_ports.rest(key.local(), key.remote());
+                match keeper {
+                    Keeper::Client => self.client_ports.rest(key.local(), key.remote()),
+                    Keeper::Control if followable => self.events.push_back(StackEvent::FlowRests(key)),
+                    _ => {}
                 }
                 Ok(())
             }
@@ -132,6 +135,11 @@ impl Stack {
         let resting = FlowKey::new(local, remote).and_then(|key| self.resting.find(&key));
         let Some((_, resting)) = resting.and_then(|index| self.resting.get(index)) else { return false };
         self.config.tcp.time_wait_reuse && resting.remains.successor(now).is_some()
+    }
+
+    /// Whether there is a connection in TIME-WAIT between these ends.
+    pub(super) fn is_resting(&self, key: &FlowKey) -> bool {
+        self.resting.find(key).is_some()
     }
 
     /// Ends it, for the connection that follows on it and begins at this number or beyond (RFC 6191).
