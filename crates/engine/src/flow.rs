@@ -67,6 +67,8 @@ pub(crate) struct ServiceEnd {
     pub(crate) reassembly: Option<(ByteProducer, ByteConsumer)>,
     /// Received bytes that the service still has to deal with; they narrow the window.
     pub(crate) unread: u32,
+    /// Counted among those whose handshake is not complete though their data is taken.
+    pub(crate) opening: bool,
     /// The service has given the connection up, outside of a call about it.
     pub(crate) abort: bool,
     /// What was sent and is not acknowledged, where segments are observed.

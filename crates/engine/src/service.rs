@@ -38,6 +38,13 @@ pub trait Service: Send {
         let _ = connection;
     }
 
+    /// Of how many connections at once data may come with the SYN, before the handshake is complete (RFC 7413). None,
+    /// unless overridden: such data may come twice, from an address that only a cookie vouches for. A connection is
+    /// open when its data comes.
+    fn fast_open(&self) -> usize {
+        0
+    }
+
     /// The next bytes of a connection, in order. They are gone when this returns.
     fn on_data(&mut self, connection: &mut ServiceConnection<'_>, data: &[u8]);
 

@@ -53,6 +53,7 @@ impl Stack {
             queue: SendQueue::new(self.config.send_buffer),
             reassembly: None,
             unread: 0,
+            opening: false,
             abort: false,
             log: self.config.observe_segments.then(SegmentLog::default),
         })

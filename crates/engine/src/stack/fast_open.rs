@@ -3,9 +3,10 @@
 //! it, and for so many at once (RFC 7413 sections 2 and 5.1: data may come twice, and its sender's address is only
 //! as good as the cookie).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use bypath_tcp::{Connection, FastOpenCookie, Instant, MetricsCache};
+use bypath_tcp::{Connection, FastOpenCookie, Instant, MetricsCache, Received, State};
 use bypath_wire::SeqNum;
 
 use super::listen::Taker;
@@ -15,7 +16,6 @@ use crate::counters::Tally;
 use crate::destinations::FastOpenTry;
 use crate::flow::{App, Keeper};
 use crate::flow_table::FlowKey;
-use crate::packet::Egress;
 use crate::socket::end::socket_pair;
 use crate::socket::listener::ListenerShared;
 
@@ -78,18 +78,16 @@ impl Stack {
     }
 
     /// A SYN at a listener that may have the option.
-    pub(super) fn take_fast_open<E: Egress>(
+    pub(super) fn take_fast_open(
         &mut self,
         now: Instant,
         key: FlowKey,
         taker: &Taker,
         arrival: &Arrival<'_, '_>,
         successor: Option<SeqNum>,
-        egress: &mut E,
     ) -> FastOpened {
-        let Taker::Listener(listener) = taker else { return FastOpened::No };
         let Some(cookie) = &arrival.segment.options.fast_open else { return FastOpened::No };
-        if !listener.fast_open_is_on() {
+        if !self.fast_open_is_on(taker) {
             return FastOpened::No;
         }
         if cookie.is_empty() {
@@ -103,36 +101,47 @@ impl Stack {
             self.counters.tally(Tally::FastOpenBadCookie);
             return FastOpened::Grant;
         }
-        if !listener.may_fast_open() {
-            // As RFC 7413 section 5.1 has it: whoever has many cookies and no acknowledgements is held off.
-            self.counters.tally(Tally::FastOpenLimit);
+        let opened = match taker {
+            Taker::Listener(listener) if listener.may_fast_open() => {
+                let opened = self.open_fast(now, key, listener, arrival, successor);
+                if !opened {
+                    listener.fast_opened();
+                }
+                opened
+            }
+            Taker::Service if self.service_opening < self.service.fast_open() => {
+                self.open_fast_for_service(now, key, arrival, successor)
+            }
+            Taker::Listener(_) | Taker::Service => {
+                // As RFC 7413 section 5.1 has it: whoever has many cookies and no acknowledgements is held off.
+                self.counters.tally(Tally::FastOpenLimit);
+                false
+            }
+        };
+        if !opened {
             return FastOpened::No;
         }
-        if self.open_fast(now, key, listener, arrival, successor, egress) {
-            self.counters.tally(Tally::FastOpenTaken);
-            FastOpened::Yes
-        } else {
-            listener.fast_opened();
-            FastOpened::No
+        self.counters.tally(Tally::FastOpenTaken);
+        FastOpened::Yes
+    }
+
+    fn fast_open_is_on(&self, taker: &Taker) -> bool {
+        match taker {
+            Taker::Listener(listener) => listener.fast_open_is_on(),
+            Taker::Service => self.service.fast_open() > 0,
         }
     }
 
-    fn open_fast<E: Egress>(
+    /// The connection that the SYN opens, with its data taken; and its way. `None`: there is no way.
+    fn connection_with_data(
         &mut self,
         now: Instant,
         key: FlowKey,
-        listener: &Arc<ListenerShared>,
         arrival: &Arrival<'_, '_>,
         successor: Option<SeqNum>,
-        _egress: &mut E,
-    ) -> bool {
+    ) -> Option<(Connection, Received, IpAddr)> {
         let (local, remote) = (key.local(), key.remote());
-        let (Some(config), Some(route)) = (self.config_for(remote), self.routes.lookup(remote.ip())) else {
-            return false;
-        };
-        if !listener.reserve() {
-            return false;
-        }
+        let (config, route) = (self.config_for(remote)?, self.routes.lookup(remote.ip())?);
         let mut iss = self.isn.initial_sequence(now, local, remote);
         if let Some(least) = successor {
             iss = iss.later(least);
@@ -141,14 +150,31 @@ impl Stack {
         let mut conn = Connection::accept(config, now, iss, ts_offset, arrival.segment);
         self.expect_path(now, &key, &mut conn);
         let received = conn.take_syn_data(arrival.segment);
+        Some((conn, received, route.next_hop))
+    }
+
+    fn open_fast(
+        &mut self,
+        now: Instant,
+        key: FlowKey,
+        listener: &Arc<ListenerShared>,
+        arrival: &Arrival<'_, '_>,
+        successor: Option<SeqNum>,
+    ) -> bool {
+        if !listener.reserve() {
+            return false;
+        }
+        let Some((conn, received, next_hop)) = self.connection_with_data(now, key, arrival, successor) else {
+            listener.cancel();
+            return false;
+        };
         let receive = self.config.tcp.first_receive_buffer() as usize;
         let (mut end, socket) = socket_pair(self.port.clone(), receive, self.config.send_buffer);
         end.opening = Some(listener.clone());
         // Before it can be closed again: its neighbour may be known not to answer.
         self.events.push_back(StackEvent::FlowAccepted(key));
-        let placed =
-            self.place(now, key, conn, (App::Socket(end), Keeper::Control), route.next_hop, arrival.queue);
-        let Some(id) = placed else {
+        let app = (App::Socket(end), Keeper::Control);
+        let Some(id) = self.place(now, key, conn, app, next_hop, arrival.queue) else {
             self.events.pop_back();
             listener.cancel();
             return false;
@@ -159,8 +185,35 @@ impl Stack {
             end.shared.set_connected();
         }
         self.place_payload(now, id.index, &received, arrival.packet, arrival.payload);
-        listener.offer(socket, local, remote);
+        listener.offer(socket, key.local(), key.remote());
         self.mark_dirty(id.index);
+        true
+    }
+
+    /// The same for the worker's service, which is told that the connection is open, and then of its data.
+    fn open_fast_for_service(
+        &mut self,
+        now: Instant,
+        key: FlowKey,
+        arrival: &Arrival<'_, '_>,
+        successor: Option<SeqNum>,
+    ) -> bool {
+        let Some((conn, received, next_hop)) = self.connection_with_data(now, key, arrival, successor) else {
+            return false;
+        };
+        let app = (App::Service(self.service_end()), Keeper::Service);
+        let Some(id) = self.place(now, key, conn, app, next_hop, arrival.queue) else { return false };
+        self.established(now, id.index);
+        // From here on it counts, until its handshake is complete.
+        if let Some(flow) = self.flows.get_mut(id)
+            && flow.conn.state() == State::SynReceived
+            && let App::Service(end) = &mut flow.app
+        {
+            end.opening = true;
+            self.service_opening += 1;
+            self.place_payload(now, id.index, &received, arrival.packet, arrival.payload);
+            self.mark_dirty(id.index);
+        }
         true
     }
 }

@@ -91,7 +91,7 @@ impl Stack {
         let pressed = self.config.tcp.syn_cookies == CookieMode::Always || self.half_open.is_full();
         let grant = match () {
             () if pressed => false,
-            () => match self.take_fast_open(now, key, &taker, arrival, successor, egress) {
+            () => match self.take_fast_open(now, key, &taker, arrival, successor) {
                 FastOpened::Yes => return,
                 FastOpened::Grant => true,
                 FastOpened::No => false,
@@ -243,6 +243,11 @@ impl Stack {
                     listener.fast_opened();
                 }
                 self.learn_fast_open(now, index);
+            }
+            // It was told when the data of the SYN came.
+            App::Service(end) if end.opening => {
+                end.opening = false;
+                self.service_opening -= 1;
             }
             App::Service(end) => {
                 let mut abort = false;

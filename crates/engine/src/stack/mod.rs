@@ -143,6 +143,8 @@ pub(crate) struct Stack {
     overhears: bool,
     service: BoxedService,
     service_ports: Vec<u16>,
+    /// The service's connections whose handshake is not complete though their data is taken.
+    service_opening: usize,
     /// The service has been called for the first time.
     pub(crate) woken: bool,
     client_ports: ClientPorts,
@@ -207,6 +209,7 @@ impl Stack {
             memory: Memory { limits: config.memory, ..Memory::default() },
             service,
             service_ports: Vec::new(),
+            service_opening: 0,
             overhears: false,
             woken: false,
             client_ports: ClientPorts::new(

@@ -253,6 +253,7 @@ impl Stack {
                 if let Some(ring) = end.reassembly {
                     self.spare_rings.push(ring);
                 }
+                self.service_opening -= usize::from(end.opening);
                 self.service.on_closed(ConnectionId::of(id), reason);
                 if let Some(remains) = remains
                     && self.rest((flow.key, flow.keeper), remains, None).is_ok()

@@ -10,6 +10,7 @@ mod cookies;
 mod datagrams;
 mod errors;
 mod fast_open;
+mod fast_open_service;
 mod hostile;
 mod interface;
 mod links;
