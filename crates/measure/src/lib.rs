@@ -2,6 +2,7 @@
 
 pub mod blast;
 pub mod histogram;
+pub mod load;
 pub mod result;
 pub mod schedule;
 pub mod stats;

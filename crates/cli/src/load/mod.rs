@@ -1,0 +1,70 @@
+//! `bypath load`: its options made into settings, the run, and the lines that tell of it.
+
+mod args;
+mod targets;
+mod tell;
+mod values;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bypath_measure::load;
+use bypath_measure::result::{ErrorCode, Interval, RunResult};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+pub(crate) use args::LoadArgs;
+
+use crate::result_args::ResultArgs;
+use crate::stack::enter_netns;
+
+/// Prints what happens, and stops on Ctrl-C.
+struct Teller<'a> {
+    results: &'a ResultArgs,
+    stop: Arc<AtomicBool>,
+}
+
+impl load::Observer for Teller<'_> {
+    fn started(&mut self, result: &RunResult) {
+        for line in tell::heading(result) {
+            self.results.line(&line);
+        }
+    }
+
+    fn interval(&mut self, interval: &Interval) {
+        self.results.line(&tell::interval(interval));
+    }
+
+    fn wants_to_stop(&mut self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &LoadArgs) -> ExitCode {
+    let result = measure(args).unwrap_or_else(|(code, message)| {
+        let mut failed = RunResult::failed("load", env!("CARGO_PKG_VERSION"), code, message);
+        failed.pattern = Some(args.pattern_name().to_owned());
+        failed.target = Some(args.target.clone());
+        failed
+    });
+    args.results.give(result, &|result: &RunResult| tell::summary(result))
+}
+
+fn measure(args: &LoadArgs) -> Result<RunResult, (ErrorCode, String)> {
+    if let Some(Err(error)) = args.engine.netns.as_deref().map(enter_netns) {
+        return Err((ErrorCode::Usage, error.message));
+    }
+    let settings = args.settings()?;
+    settings.check().map_err(|why| (ErrorCode::Usage, why.to_string()))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| (ErrorCode::Other, format!("cannot watch for Ctrl-C: {error}")))?;
+    }
+    let (builder, workers) = args.engine(&settings)?;
+    let mut teller = Teller { results: &args.results, stop };
+    let mut result = load::run(&settings, builder, workers, &mut teller);
+    result.target = Some(args.target.clone());
+    Ok(result)
+}
