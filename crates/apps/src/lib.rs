@@ -29,4 +29,4 @@ pub use fetch::{
 };
 pub use kernel_net::KernelNetwork;
 pub use net::{Listener, Network, Stream, Udp};
-pub use target::{Scheme, Target};
+pub use target::{Scheme, Target, percent_decode};

@@ -84,7 +84,7 @@ impl Target {
     }
 
     /// The host's name, or its address without brackets.
-    pub(crate) fn host(&self) -> String {
+    pub fn host(&self) -> String {
         match self.url.host() {
             Some(Host::Domain(name)) => name.to_owned(),
             Some(Host::Ipv4(ip)) => ip.to_string(),
@@ -94,7 +94,7 @@ impl Target {
     }
 
     /// The host as an address, if it is one.
-    pub(crate) fn host_ip(&self) -> Option<IpAddr> {
+    pub fn host_ip(&self) -> Option<IpAddr> {
         match self.url.host()? {
             Host::Domain(_) => None,
             Host::Ipv4(ip) => Some(ip.into()),
@@ -102,7 +102,8 @@ impl Target {
         }
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The port, the protocol's own unless another is given.
+    pub fn port(&self) -> u16 {
         self.url.port().unwrap_or(match self.scheme {
             Scheme::Http => 80,
             Scheme::Ftp => 21,
@@ -110,7 +111,7 @@ impl Target {
     }
 
     /// The value of HTTP's Host header: brackets around IPv6, a port unless it is the default.
-    pub(crate) fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         let host = self.url.host_str().unwrap_or_default();
         match self.url.port() {
             Some(port) => format!("{host}:{port}"),
@@ -119,7 +120,7 @@ impl Target {
     }
 
     /// The request target of HTTP: path and query, still encoded.
-    pub(crate) fn path_and_query(&self) -> String {
+    pub fn path_and_query(&self) -> String {
         match self.url.query() {
             Some(query) => format!("{}?{query}", self.url.path()),
             None => self.url.path().to_owned(),
@@ -143,7 +144,7 @@ impl Target {
     }
 
     /// User and password from the URL, decoded.
-    pub(crate) fn credentials(&self) -> Option<Credentials> {
+    pub fn credentials(&self) -> Option<Credentials> {
         if self.url.username().is_empty() && self.url.password().is_none() {
             return None;
         }
@@ -155,13 +156,13 @@ impl Target {
     }
 
     /// Whether two URLs lead to the same server, so that credentials for one may go to the other.
-    pub(crate) fn same_origin(&self, other: &Target) -> bool {
+    pub fn same_origin(&self, other: &Target) -> bool {
         self.scheme == other.scheme && self.url.host() == other.url.host() && self.port() == other.port()
     }
 }
 
 /// Undoes percent-encoding; a stray percent sign stands for itself.
-pub(crate) fn percent_decode(text: &str) -> Vec<u8> {
+pub fn percent_decode(text: &str) -> Vec<u8> {
     let hex = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

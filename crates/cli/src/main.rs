@@ -8,6 +8,7 @@ mod file_sink;
 mod frame_text;
 mod get;
 mod lab_cmd;
+mod load;
 mod man;
 mod output;
 mod port_args;
@@ -41,6 +42,11 @@ enum Command {
     Get(Box<get::GetArgs>),
     /// Serve files by HTTP and FTP, the small services of RFC 862 to 868, and the other end of load tests.
     Serve(Box<serve::ServeArgs>),
+    /// Load a TCP server, and tell how it bore it: throughput, latencies, errors, and whether to believe them.
+    ///
+    /// The server is `bypath serve` or anybody's. Times are taken on the worker, of every packet; with -R they are
+    /// measured from the moment at which a request should have begun. `docs/load.md` has examples.
+    Load(Box<load::LoadArgs>),
     /// Send raw frames at a rate or as fast as the wire goes, receive them, or send them back.
     ///
     /// Every frame is signed, so that the receiver counts what was lost, reordered, duplicated and damaged, and tells
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
     match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
         Ok(Command::Get(get)) => get::run(&get),
         Ok(Command::Serve(args)) => serve::run(&args),
+        Ok(Command::Load(load)) => load::run(&load),
         Ok(Command::Blast(blast)) => blast::run(&blast),
         Ok(Command::Lab(lab)) => lab_cmd::run(lab),
         Ok(Command::Completions(args)) => completions::run(&args, command),

@@ -1,6 +1,5 @@
 //! The options of `bypath load`, and what they come to.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +7,15 @@ use std::time::Duration;
 use bypath::EngineBuilder;
 use bypath_apps::Scheme;
 use bypath_measure::load::{
-    Direction, FileProtocol, FilesSettings, FtpSettings, HttpSettings, LoadSettings, Method, Pattern, Protocol,
-    Ramp, Rate, RrSettings, SinkSettings, StreamSettings,
+    Direction, FileProtocol, FilesSettings, FtpSettings, HttpSettings, LoadSettings, Method, Pattern,
+    Protocol, Ramp, Rate, RrSettings, SinkSettings, StreamSettings,
 };
 use bypath_measure::result::ErrorCode;
 use clap::{Args, ValueEnum};
 
 use super::targets::{self, Failure, usage};
 use super::values::{LocalIps, RampText, SizeText, parse_count, parse_rate};
-use crate::engine_args::EngineArgs;
+use crate::engine_args::{BindChoice, EngineArgs};
 use crate::result_args::{ResultArgs, parse_seconds};
 
 /// How long a run is when nothing is said.
@@ -281,7 +280,13 @@ impl LoadArgs {
         settings.reset = self.reset;
         settings.verify = !self.no_verify;
         settings.seed = self.seed;
-        settings.keep_interval_histograms = self.results.keeps_histograms();
+        settings.keep_interval_histograms = self.results.json.is_some();
+        settings.expected.lossless = self.lossless;
+        settings.expected.mode = match self.engine.mode {
+            BindChoice::Auto => None,
+            BindChoice::Zerocopy => Some("zerocopy".into()),
+            BindChoice::Copy => Some("copy".into()),
+        };
         Ok(settings)
     }
 
@@ -307,7 +312,10 @@ impl LoadArgs {
                 self.pattern != Http && (http.body.is_some() || http.method != MethodChoice::Get),
                 "--method and --body are of http",
             ),
-            (!web && (http.expect_body.is_some() || http.expect_status.is_some()), "--expect-body and --expect-status are of http and files"),
+            (
+                !web && (http.expect_body.is_some() || http.expect_status.is_some()),
+                "--expect-body and --expect-status are of http and files",
+            ),
             (self.rate.is_none() && self.arrivals == ArrivalsChoice::Poisson, "--arrivals needs a rate, -R"),
         ];
         match strangers.into_iter().find(|(wrong, _)| *wrong) {
@@ -449,16 +457,14 @@ impl LoadArgs {
         }
         Ok((builder.cores(cores[cores.len() - workers..].to_vec()), workers))
     }
-
-    /// Whose addresses the engine has for itself, if it is told any.
-    pub(super) fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.local_ips.iter().flat_map(LocalIps::addresses)
-    }
 }
 
 /// The cores that this process may use.
 fn available_cores() -> Vec<usize> {
     use nix::sched::{CpuSet, sched_getaffinity};
     let set = sched_getaffinity(nix::unistd::Pid::from_raw(0));
-    set.map_or_else(|_| vec![0], |set| (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).collect())
+    set.map_or_else(
+        |_| vec![0],
+        |set| (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).collect(),
+    )
 }

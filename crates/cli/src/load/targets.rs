@@ -66,7 +66,10 @@ pub(super) fn pages(target: &Target, list: Option<&Path>) -> Result<Vec<Page>, F
             Some(Ok(weight)) if words.next().is_none() => weight,
             _ => return usage(format!("{}: write a path, and a whole number as its weight", place())),
         };
-        pages.push(Page { path: path_of(target, page).map_err(|why| (ErrorCode::Usage, format!("{}: {why}", place())))?, weight });
+        pages.push(Page {
+            path: path_of(target, page).map_err(|why| (ErrorCode::Usage, format!("{}: {why}", place())))?,
+            weight,
+        });
     }
     if pages.is_empty() {
         return usage(format!("{} has no pages", list.display()));
@@ -116,7 +119,9 @@ mod tests {
         let page = |path: &str, weight| Page { path: path.into(), weight };
         let text = "# files\na 3\n\n/b\nhttp://h:81/c?x=1 2\n";
         assert_eq!(read(text), Ok(vec![page("/dir/a", 3), page("/b", 1), page("/c?x=1", 2)]));
-        assert!(read("a b\n").unwrap_err().1.ends_with("line 1: write a path, and a whole number as its weight"));
+        assert!(
+            read("a b\n").unwrap_err().1.ends_with("line 1: write a path, and a whole number as its weight")
+        );
         assert!(read("http://other/\n").unwrap_err().1.contains("another server"));
         assert!(read("\n").is_err());
     }

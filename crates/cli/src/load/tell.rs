@@ -57,7 +57,9 @@ pub(super) fn interval(interval: &Interval) -> String {
             add(format!("{name} {}", bits_per_second(value)));
         }
     }
-    for (name, words) in [(metric::REQUEST, "request"), (metric::CONNECT, "connect"), (metric::PACKET, "packet")] {
+    for (name, words) in
+        [(metric::REQUEST, "request"), (metric::CONNECT, "connect"), (metric::PACKET, "packet")]
+    {
         if let Some(latency) = interval.latency.get(name).filter(|l| l.count > 0) {
             let (p50, p99) = (duration_ns(latency.p50_ns as f64), duration_ns(latency.p99_ns as f64));
             add(format!("{words} p50 {p50} p99 {p99}"));

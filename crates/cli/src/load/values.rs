@@ -24,8 +24,8 @@ fn decimal(text: &str) -> Option<f64> {
 /// A whole number above zero: 1000, 10k, 1.5M.
 pub(super) fn parse_count(text: &str) -> Result<u64, String> {
     match decimal(text) {
-        Some(n) if n >= 1.0 && n <= 1e18 && n.fract() == 0.0 => Ok(n as u64),
-        Some(n) if n == 0.0 => Err("0 would do nothing: give 1 or more".into()),
+        Some(n) if (1.0..=1e18).contains(&n) && n.fract() == 0.0 => Ok(n as u64),
+        Some(0.0) => Err("0 would do nothing: give 1 or more".into()),
         _ => Err("not a whole number above zero, such as 1000, 10k or 1.5M".into()),
     }
 }
@@ -122,7 +122,8 @@ impl FromStr for LocalIps {
     fn from_str(text: &str) -> Result<Self, String> {
         let (range, len) = text.split_once('/').ok_or("write the prefix length behind it: FIRST-LAST/LEN")?;
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let address = |text: &str| text.parse::<IpAddr>().map_err(|_| format!("\"{text}\" is not an address"));
+        let address =
+            |text: &str| text.parse::<IpAddr>().map_err(|_| format!("\"{text}\" is not an address"));
         let (first, last) = (address(first)?, address(last)?);
         let bits: u8 = if first.is_ipv4() { 32 } else { 128 };
         let prefix_len = len.parse().ok().filter(|len| *len <= bits && *len > 0);
@@ -167,7 +168,13 @@ mod tests {
         let all: Vec<String> = ips.addresses().map(|ip| ip.to_string()).collect();
         assert_eq!(all, ["198.18.0.254", "198.18.0.255", "198.18.1.0", "198.18.1.1"]);
         assert_eq!("fd00::9/64".parse::<LocalIps>().unwrap().addresses().count(), 1);
-        for bad in ["198.18.0.1", "198.18.0.9-198.18.0.1/24", "198.18.0.1-fd00::1/24", "198.18.0.1-198.18.1.1/24", "1.0.0.0-1.255.255.255/8"] {
+        for bad in [
+            "198.18.0.1",
+            "198.18.0.9-198.18.0.1/24",
+            "198.18.0.1-fd00::1/24",
+            "198.18.0.1-198.18.1.1/24",
+            "1.0.0.0-1.255.255.255/8",
+        ] {
             assert!(bad.parse::<LocalIps>().is_err(), "{bad}");
         }
     }

@@ -73,6 +73,7 @@ pub(super) fn collect(plan: &Plan, terms: &Terms, observer: &mut dyn Observer) -
     };
     let mut cpu_before = cpu_seconds();
     let mut drops_before = vec![BTreeMap::new(); workers];
+    let mut waited_before = vec![0; workers];
     let mut ended = vec![false; workers];
     let (mut start, mut silent) = (0, Duration::ZERO);
     while !ended.iter().all(|ended| *ended) {
@@ -96,9 +97,13 @@ pub(super) fn collect(plan: &Plan, terms: &Terms, observer: &mut dyn Observer) -
                     let before = drops_before[worker].insert(*name, *count).unwrap_or(0);
                     *drops.entry((*name).to_owned()).or_default() += count - before;
                 }
+                let waited = waiting_ns(slice.data.thread);
                 if slice.end_ns > plan.window.warm_up {
-                    all.workers[worker].add(&slice.data.counts);
+                    let counts = &mut all.workers[worker];
+                    counts.add(&slice.data.counts);
+                    counts.waiting_ns += waited.saturating_sub(waited_before[worker]);
                 }
+                waited_before[worker] = waited.max(waited_before[worker]);
                 collector.give_back(slice);
                 if last {
                     ended[worker] = true;
@@ -218,4 +223,11 @@ fn cpu_seconds() -> (f64, f64) {
     let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
     getrusage(UsageWho::RUSAGE_SELF)
         .map_or((0.0, 0.0), |usage| (seconds(usage.user_time()), seconds(usage.system_time())))
+}
+
+/// For how long a thread of ours was ready to run and did not, nanoseconds since it began; 0 where the kernel does not
+/// keep count (`/proc/PID/schedstat`, second figure).
+fn waiting_ns(thread: i32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat"));
+    text.ok().and_then(|text| text.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
 }

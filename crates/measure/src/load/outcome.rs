@@ -4,6 +4,7 @@ use bypath::{EngineInfo, EngineStats};
 
 use crate::result::{Class, Cpu, ErrorCode, RunResult, Step, WorkerCpu};
 use crate::schedule::{Arrivals, generator};
+use crate::verdict::judge_into;
 
 use super::cause::Cause;
 use super::collect::{Collected, Early};
@@ -153,6 +154,7 @@ pub(super) fn fill(facts: Facts<'_>, result: &mut RunResult) {
         result.notes.push(text);
     }
     judge_end(settings, &collected, sink_errors, result);
+    judge_into(result, &settings.expected);
 }
 
 fn worker_cpu(number: usize, counts: &Counts, seconds: f64, result: &RunResult) -> WorkerCpu {
@@ -161,7 +163,7 @@ fn worker_cpu(number: usize, counts: &Counts, seconds: f64, result: &RunResult) 
         worker: number as u32,
         core: result.conditions.cores.get(number).copied(),
         busy_ratio: (all > 0.0).then(|| counts.busy_ns as f64 / all),
-        running_ratio: (seconds > 0.0).then(|| (counts.thread_ns as f64 / 1e9 / seconds).min(1.0)),
+        waiting_ratio: (seconds > 0.0).then(|| (counts.waiting_ns as f64 / 1e9 / seconds).min(1.0)),
         transmit_ring_full: Some(counts.transmit_stalls),
         receive_ring_full: Some(counts.receive_ring_full),
     }

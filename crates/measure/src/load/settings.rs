@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::files::FilesSettings;
 use super::http::HttpSettings;
+use crate::verdict::Expectations;
 
 /// A load. [`LoadSettings::new`] has the defaults.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct LoadSettings {
     pub seed: u64,
     /// Keep the histograms of intervals in the result, for heat maps.
     pub keep_interval_histograms: bool,
+    /// What the verdict goes by.
+    pub expected: Expectations,
 }
 
 /// What clients do.
@@ -210,6 +213,7 @@ impl LoadSettings {
             verify: true,
             seed: 1,
             keep_interval_histograms: false,
+            expected: Expectations::default(),
         }
     }
 
@@ -241,6 +245,10 @@ impl LoadSettings {
         }
         if let Some(family) = self.local_ips.iter().find(|ip| ip.is_ipv4() != self.target.is_ipv4()) {
             return impossible(format!("{family} cannot connect to {}: another family", self.target.ip()));
+        }
+        let pipelines = matches!(self.pattern, Pattern::Rr(_) | Pattern::Http(_));
+        if self.pipeline > 1 && !pipelines {
+            return impossible("only rr and http have pipelines: leave --pipeline out");
         }
         self.check_rate()?;
         self.check_ramp()?;

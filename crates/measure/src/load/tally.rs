@@ -90,8 +90,8 @@ counts! {
     receive_ring_full,
     busy_ns,
     idle_ns,
-    /// Processor time of the worker's thread.
-    thread_ns,
+    /// Time for which the worker's thread was ready to run and did not: somebody else used its processor.
+    waiting_ns,
 }
 
 /// Files of one size class.
@@ -130,6 +130,8 @@ pub(super) struct Tally {
     pub(super) under_way: u64,
     /// Packets not used since the worker began, by cause: filled in at the end of an interval.
     pub(super) drops: Vec<(&'static str, u64)>,
+    /// The worker's thread, as the kernel calls it.
+    pub(super) thread: i32,
     /// This is the last.
     pub(super) last: bool,
     /// The worker says that there is no use in going on, and why.
@@ -146,6 +148,7 @@ impl Tally {
             open: 0,
             under_way: 0,
             drops: Vec::with_capacity(64),
+            thread: 0,
             last: false,
             given_up: None,
         }

@@ -11,6 +11,7 @@ pub(super) struct Before(Counts);
 impl Before {
     /// Adds what has come since the last time.
     pub(super) fn count(&mut self, stats: &WorkerStats, tally: &mut Tally) {
+        tally.thread = nix::unistd::gettid().as_raw();
         tally.drops.clear();
         tally.drops.extend(stats.drops());
         let ring_full = ["rx_ring_full", "rx_dropped", "fill_ring_empty"];
@@ -27,11 +28,10 @@ impl Before {
             receive_ring_full: lost,
             busy_ns: stats.busy_ns,
             idle_ns: stats.idle_ns,
-            thread_ns: thread_ns(),
             ..Counts::default()
         };
         let counts = &mut tally.counts;
-        let pairs: [(&mut u64, u64, u64); 12] = [
+        let pairs: [(&mut u64, u64, u64); 11] = [
             (&mut counts.segments_sent, now.segments_sent, self.0.segments_sent),
             (&mut counts.segments_received, now.segments_received, self.0.segments_received),
             (&mut counts.segments_retransmitted, now.segments_retransmitted, self.0.segments_retransmitted),
@@ -43,19 +43,10 @@ impl Before {
             (&mut counts.receive_ring_full, now.receive_ring_full, self.0.receive_ring_full),
             (&mut counts.busy_ns, now.busy_ns, self.0.busy_ns),
             (&mut counts.idle_ns, now.idle_ns, self.0.idle_ns),
-            (&mut counts.thread_ns, now.thread_ns, self.0.thread_ns),
         ];
         for (count, now, before) in pairs {
             *count += now.saturating_sub(before);
         }
         self.0 = now;
     }
-}
-
-/// Processor time of this thread.
-fn thread_ns() -> u64 {
-    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
-    nix::time::clock_gettime(clock).map_or(0, |time| {
-        u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0)
-    })
 }
