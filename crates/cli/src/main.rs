@@ -11,8 +11,10 @@ mod lab_cmd;
 mod load;
 mod man;
 mod output;
+mod output_file;
 mod port_args;
 mod progress;
+mod report;
 mod result_args;
 mod serve;
 mod stack;
@@ -54,6 +56,8 @@ enum Command {
     Blast(Box<blast::BlastArgs>),
     /// Make, show, use and remove a lab: two hosts in network namespaces.
     Lab(lab_cmd::LabArgs),
+    /// Show results that were written by --json: one as a page, several side by side.
+    Report(report::ReportArgs),
     /// Print a shell's completion script.
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write those of all commands into a directory.
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Ok(Command::Load(load)) => load::run(&load),
         Ok(Command::Blast(blast)) => blast::run(&blast),
         Ok(Command::Lab(lab)) => lab_cmd::run(lab),
+        Ok(Command::Report(args)) => report::run(&args),
         Ok(Command::Completions(args)) => completions::run(&args, command),
         Ok(Command::Man(args)) => man::run(&args, command),
         Err(error) => refuse(&error, &args),

@@ -3,6 +3,7 @@
 pub mod blast;
 pub mod histogram;
 pub mod load;
+pub mod report;
 pub mod result;
 pub mod schedule;
 pub mod stats;

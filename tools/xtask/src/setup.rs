@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::shell::{self, Failure, Result, as_root, has, output};
 
 /// What building needs, then what the lab needs, then the peers and tools of the tests.
-const PACKAGES: [&str; 21] = [
+const PACKAGES: [&str; 23] = [
     "clang",
     "llvm",
     "libelf-dev",
@@ -28,6 +28,9 @@ const PACKAGES: [&str; 21] = [
     "tshark",
     "ca-certificates",
     "openssl",
+    "mandoc",
+    // Opens reports, without a window: a third of what `chromium` brings along.
+    "chromium-headless-shell",
 ];
 
 /// The packages that come with a service.
