@@ -1,0 +1,161 @@
+//! Results in the formats of other programs: JSON, CSV, HdrHistogram's two, Prometheus'.
+//!
+//! [`Outputs`] is what a command needs: it is opened before the run, so that a path that cannot be written is an error
+//! before any traffic is sent; it takes each interval as it ends; and it is finished with the result. A file gets its
+//! name when it is complete, and not before ([`Output`]).
+
+mod csv;
+mod endpoint;
+mod hgrm;
+mod hlog;
+mod json;
+mod output;
+mod prometheus;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::histogram::NanoHistogram;
+use crate::result::{Interval, RunResult, metric};
+
+pub use csv::csv;
+pub use endpoint::Endpoint;
+pub use hgrm::hgrm;
+pub use hlog::Hlog;
+pub use json::{json, print_json};
+pub use output::{Output, OutputError};
+pub use prometheus::page;
+
+/// Where a command's result goes, besides the terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Targets {
+    /// `--json FILE`; `-` is standard output.
+    pub json: Option<PathBuf>,
+    /// `--csv FILE`.
+    pub csv: Option<PathBuf>,
+    /// `--hgrm FILE`: the main distribution; the others go beside it, to `NAME.DISTRIBUTION.EXTENSION`.
+    pub hgrm: Option<PathBuf>,
+    /// `--hlog FILE`.
+    pub hlog: Option<PathBuf>,
+    /// `--prometheus ADDR`.
+    pub prometheus: Option<SocketAddr>,
+}
+
+/// The outputs of a run.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    json: Option<Output>,
+    csv: Option<Output>,
+    hgrm: Option<Output>,
+    hlog: Option<Hlog>,
+    endpoint: Option<Endpoint>,
+    error: Option<OutputError>,
+}
+
+impl Outputs {
+    /// Opens all of them. `started_unix_seconds` is the start of the measurement.
+    ///
+    /// # Errors
+    /// The first that cannot be written or bound. Nothing is left behind then.
+    pub fn open(targets: &Targets, started_unix_seconds: f64) -> Result<Outputs, OutputError> {
+        let open = |path: &Option<PathBuf>| path.as_deref().map(Output::create).transpose();
+        let hlog = open(&targets.hlog)?;
+        Ok(Outputs {
+            json: open(&targets.json)?,
+            csv: open(&targets.csv)?,
+            hgrm: open(&targets.hgrm)?,
+            hlog: hlog.map(|output| Hlog::begin(output, started_unix_seconds)).transpose()?,
+            endpoint: targets.prometheus.map(Endpoint::bind).transpose()?,
+            error: None,
+        })
+    }
+
+    /// Where Prometheus finds the figures, with the port that was bound.
+    pub fn prometheus(&self) -> Option<SocketAddr> {
+        self.endpoint.as_ref().map(Endpoint::address)
+    }
+
+    /// Takes an interval that has ended, with its full histograms. A disk that is full now does not end the run: that is
+    /// told at its end.
+    pub fn interval<'n, 'h>(
+        &mut self,
+        interval: &Interval,
+        histograms: impl IntoIterator<Item = (&'n str, &'h NanoHistogram)>,
+    ) {
+        let Some(hlog) = &mut self.hlog else { return };
+        if let Err(error) = hlog.interval(interval.start_seconds, interval.end_seconds, histograms) {
+            self.hlog = None;
+            self.error.get_or_insert(error);
+        }
+    }
+
+    /// Shows Prometheus the figures until now.
+    pub fn publish(&self, so_far: &RunResult) {
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.publish(page(so_far));
+        }
+    }
+
+    /// Writes everything, and gives the files their names.
+    ///
+    /// # Errors
+    /// The first that could not be written; the others are written all the same.
+    pub fn finish(self, result: &RunResult) -> Result<(), OutputError> {
+        let Outputs { json: json_file, csv: csv_file, hgrm: hgrm_file, hlog, endpoint, error } = self;
+        drop(endpoint);
+        let mut first = error;
+        let mut note = |outcome: Result<(), OutputError>| {
+            if let Err(error) = outcome {
+                first.get_or_insert(error);
+            }
+        };
+        if let Some(hlog) = hlog {
+            note(hlog.finish());
+        }
+        if let Some(output) = csv_file {
+            note(output.complete(csv(result).as_bytes()));
+        }
+        if let Some(output) = hgrm_file {
+            note(histograms(output, result));
+        }
+        // Last, so that it is what a reader of standard output sees last.
+        if let Some(output) = json_file {
+            note(output.complete(json(result).as_bytes()));
+        }
+        first.map_or(Ok(()), Err)
+    }
+}
+
+/// The distribution that a result is mainly about.
+fn main_distribution(result: &RunResult) -> Option<&str> {
+    let main = [metric::REQUEST, metric::ROUND_TRIP, metric::ONE_WAY, metric::PACKET, metric::CONNECT];
+    let known = main.into_iter().find(|name| result.latency.contains_key(*name));
+    known.or_else(|| result.latency.keys().next().map(String::as_str))
+}
+
+/// Writes one file for each distribution.
+fn histograms(output: Output, result: &RunResult) -> Result<(), OutputError> {
+    let main = main_distribution(result);
+    let path = output.path().to_owned();
+    let text = |name: &str| {
+        let kept = result.latency.get(name).and_then(|summary| summary.hdr.as_deref());
+        hgrm(&kept.and_then(|text| NanoHistogram::decode(text).ok()).unwrap_or_default())
+    };
+    output.complete(main.map(text).unwrap_or_else(|| hgrm(&NanoHistogram::new())).as_bytes())?;
+    for name in result.latency.keys().filter(|name| Some(name.as_str()) != main) {
+        Output::create(&beside(&path, name))?.complete(text(name).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// `out.hgrm` and `packet`: `out.packet.hgrm`.
+fn beside(path: &Path, name: &str) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    match path.extension() {
+        Some(extension) => path.with_file_name(format!("{stem}.{name}.{}", extension.to_string_lossy())),
+        None => path.with_file_name(format!("{stem}.{name}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
