@@ -4,6 +4,7 @@ mod access_log;
 mod ports;
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -290,7 +291,7 @@ fn start(
 ) -> Result<Engine, Refused> {
     let workers = totals.len();
     let (config, totals, lines) = (config.clone(), totals.to_vec(), log.map(AccessLog::lines));
-    let ports = config.ports();
+    let (ports, dealt, datagrams) = (config.ports(), config.dealt_ports(), config.datagram_ports());
     let has_ftp = config.has_ftp();
     let make = move |worker: usize| {
         let totals = totals.get(worker).cloned().unwrap_or_default();
@@ -301,7 +302,9 @@ fn start(
         .builder()
         .send_buffer(SEND_BUFFER)
         .max_connections(args.limits.max_connections.div_ceil(workers))
-        .service(ports, make);
+        .service(ports, make)
+        .service_ports_dealt(dealt)
+        .service_datagrams(datagrams);
     if has_ftp {
         builder = builder.client_ports(ACTIVE_PORTS);
     }
@@ -312,7 +315,9 @@ fn start(
 fn tell(args: &ServeArgs, config: &ServeConfig, engine: &Engine) {
     let mut text = String::new();
     for site in &config.sites {
-        for address in &engine.info().addresses {
+        let addresses = &engine.info().addresses;
+        let routed = |ip: &&IpAddr| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        for address in addresses.iter().filter(routed) {
             let at = std::net::SocketAddr::new(*address, site.port);
             let line = match &site.role {
                 Role::Http(root) => format!("http://{at}/ from {}\n", root.path().display()),

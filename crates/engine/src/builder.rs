@@ -19,7 +19,7 @@ use crate::flow::BoxedService;
 use crate::flow_table::FlowHasher;
 use crate::handoff::handoff;
 use crate::kernel::{Interface, KernelNeighbors, KernelWatch};
-use crate::ports::{Ownership, PortAllocator};
+use crate::ports::{Ownership, PortAllocator, Transport};
 use crate::route::{Prefix, RouteEntry, RouteTable};
 use crate::service::{NoService, Service};
 use crate::socket::shared::WorkerPort;
@@ -57,6 +57,8 @@ pub struct EngineBuilder {
     tcp: Config,
     send_buffer: usize,
     service: Option<(Vec<u16>, ServiceFactory)>,
+    dealt_ports: Vec<u16>,
+    datagram_ports: Vec<u16>,
     observe_segments: bool,
     client_ports: Option<usize>,
     memory: MemoryLimits,
@@ -86,6 +88,8 @@ impl Default for EngineBuilder {
             tcp: Config::default(),
             send_buffer: 1 << 20,
             service: None,
+            dealt_ports: Vec::new(),
+            datagram_ports: Vec::new(),
             observe_segments: false,
             client_ports: None,
             memory: MemoryLimits::default(),
@@ -243,6 +247,21 @@ impl EngineBuilder {
         mut make: impl FnMut(usize) -> S + Send + 'static,
     ) -> Self {
         self.service = Some((ports, Box::new(move |worker| Box::new(make(worker)))));
+        self
+    }
+
+    /// More ports of the service's, each of one worker alone: port `p` of `n` workers belongs to number `p % n`, on
+    /// whatever queue its packets come. For connections that must meet others, such as FTP's data connections.
+    #[must_use]
+    pub fn service_ports_dealt(mut self, ports: Vec<u16>) -> Self {
+        self.dealt_ports = ports;
+        self
+    }
+
+    /// UDP ports whose datagrams go to the service ([`Service::on_datagram`]), on the worker that they come to.
+    #[must_use]
+    pub fn service_datagrams(mut self, ports: Vec<u16>) -> Self {
+        self.datagram_ports = ports;
         self
     }
 
@@ -446,6 +465,12 @@ fn set_up(
         (builder.tcp.first_receive_buffer() as usize, builder.send_buffer),
         first.mtu,
     );
+    if let Some((ports, _)) = &builder.service {
+        let taking = || EngineError::io("taking the service's ports");
+        plane.serve(Transport::Tcp, ports).map_err(taking())?;
+        plane.serve(Transport::Tcp, &builder.dealt_ports).map_err(taking())?;
+        plane.serve(Transport::Udp, &builder.datagram_ports).map_err(taking())?;
+    }
     if shared {
         let reserved = plane.reserve(builder.client_ports.unwrap_or(0));
         let reserved = reserved.map_err(EngineError::io("reserving source ports (see client_ports)"))?;
@@ -572,6 +597,15 @@ fn start_workers(
                 stack.serve(*served);
             }
         }
+        for dealt in &builder.dealt_ports {
+            match usize::from(*dealt) % count == index {
+                true => stack.serve(*dealt),
+                false => stack.served_elsewhere(*dealt),
+            }
+        }
+        for served in &builder.datagram_ports {
+            stack.serve_datagrams(*served);
+        }
         let links = Links {
             commands: commands.clone(),
             control: control.clone(),
@@ -591,9 +625,6 @@ fn start_workers(
             })
             .map_err(EngineError::io("starting a worker"))?;
         plane.workers.push(WorkerHandle { commands, waker, port, thread: Some(thread) });
-    }
-    if let Some((ports, _)) = &builder.service {
-        plane.serve(ports).map_err(EngineError::io("taking the service's ports"))?;
     }
     Ok(())
 }

@@ -205,11 +205,13 @@ impl Control {
     }
 
     /// Takes the ports of a service, at each of our addresses, for as long as the engine runs.
-    pub(crate) fn serve(&mut self, ports: &[u16]) -> Result<()> {
+    pub(crate) fn serve(&mut self, transport: Transport, ports: &[u16]) -> Result<()> {
         let ours: Vec<IpAddr> = self.routes.addresses().iter().map(crate::route::Prefix::addr).collect();
         for ip in ours {
             for port in ports {
-                self.claim(Transport::Tcp, SocketAddr::new(ip, *port))?;
+                let local = SocketAddr::new(ip, *port);
+                self.claim(transport, local)
+                    .map_err(|error| Error::new(error.kind(), format!("port {port} of {ip}: {error}")))?;
             }
         }
         Ok(())

@@ -63,6 +63,20 @@ pub trait Service: Send {
         let _ = (id, reason);
     }
 
+    /// A datagram from `remote` to one of the service's UDP ports ([`crate::EngineBuilder::service_datagrams`]), in
+    /// pieces where it came in several frames. `true` sends what was put into `reply`, which is empty before, back to
+    /// where it came from.
+    fn on_datagram(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        payload: &[&[u8]],
+        reply: &mut Vec<u8>,
+    ) -> bool {
+        let _ = (local, remote, payload, reply);
+        false
+    }
+
     /// When [`Service::on_wake`] wants to be called next; looked at after every round of the worker, which sleeps no
     /// longer than that. A time in the past means the next round.
     fn next_wake(&self) -> Option<Instant> {

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::shell::{self, Failure, Result, as_root, has, output};
 
 /// What building needs, then what the lab needs, then the peers and tools of the tests.
-const PACKAGES: [&str; 23] = [
+const PACKAGES: [&str; 28] = [
     "clang",
     "llvm",
     "libelf-dev",
@@ -24,6 +24,11 @@ const PACKAGES: [&str; 23] = [
     "vsftpd",
     "dnsmasq-base",
     "curl",
+    "wget",
+    "lftp",
+    "aria2",
+    "wrk",
+    "python3",
     "tcpdump",
     "tshark",
     "ca-certificates",
@@ -37,7 +42,7 @@ const PACKAGES: [&str; 23] = [
 const SERVICES: [&str; 2] = ["nginx", "vsftpd"];
 
 /// The programs among them, for machines that are not Debian.
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 18] = [
     "clang",
     "pkg-config",
     "m4",
@@ -49,6 +54,11 @@ const PROGRAMS: [&str; 13] = [
     "vsftpd",
     "dnsmasq",
     "curl",
+    "wget",
+    "lftp",
+    "aria2c",
+    "wrk",
+    "python3",
     "tcpdump",
     "tshark",
 ];

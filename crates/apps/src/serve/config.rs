@@ -98,7 +98,17 @@ impl ServeConfig {
 
     /// The TCP ports that the engine must give to the service.
     pub fn ports(&self) -> Vec<u16> {
-        let passive = if self.has_ftp() { self.passive_ports.clone() } else { RangeInclusive::new(1, 0) };
-        self.sites.iter().map(|site| site.port).chain(passive).collect()
+        self.sites.iter().map(|site| site.port).collect()
+    }
+
+    /// The TCP ports that it must deal to the workers.
+    pub fn dealt_ports(&self) -> Vec<u16> {
+        if self.has_ftp() { self.passive_ports.clone().collect() } else { Vec::new() }
+    }
+
+    /// The UDP ports that it must give to the service.
+    pub fn datagram_ports(&self) -> Vec<u16> {
+        let echoes = self.sites.iter().filter(|site| matches!(site.role, Role::Echo));
+        echoes.map(|site| site.port).collect()
     }
 }

@@ -2,6 +2,7 @@
 //! another (FTP's control and data connections), done when the worker wakes it.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bypath::{CloseReason, ConnectionId, Desk, Instant, Service, ServiceConnection};
@@ -372,6 +373,23 @@ impl Service for Server {
             App::FtpData(data) => data.gone(&mut self.actions),
             _ => {}
         }
+    }
+
+    /// Echo by UDP. Answers to the ports of services could go to and fro between two of them for ever.
+    fn on_datagram(
+        &mut self,
+        _local: SocketAddr,
+        remote: SocketAddr,
+        payload: &[&[u8]],
+        reply: &mut Vec<u8>,
+    ) -> bool {
+        if remote.port() < 1024 {
+            self.context.trouble(Trouble::Stranger);
+            return false;
+        }
+        payload.iter().for_each(|piece| reply.extend_from_slice(piece));
+        self.context.totals.datagrams.add(1);
+        true
     }
 
     fn next_wake(&self) -> Option<Instant> {

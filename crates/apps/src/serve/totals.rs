@@ -95,7 +95,7 @@ pub struct WorkerTotals {
     pub bytes_received: Counter,
     /// Bytes that clients have acknowledged.
     pub bytes_sent: Counter,
-    /// Datagrams answered.
+    /// Datagrams answered, by echo.
     pub datagrams: Counter,
     troubles: [Counter; Trouble::ALL.len()],
 }

@@ -145,6 +145,11 @@ pub(crate) struct Stack {
     service_ports: Vec<u16>,
     /// The service's connections whose handshake is not complete though their data is taken.
     service_opening: usize,
+    /// Of the service on another worker.
+    ports_elsewhere: Vec<u16>,
+    service_udp: Vec<u16>,
+    /// Working space for answers to datagrams.
+    reply: Vec<u8>,
     /// The service has been called for the first time.
     pub(crate) woken: bool,
     client_ports: ClientPorts,
@@ -210,6 +215,9 @@ impl Stack {
             service,
             service_ports: Vec::new(),
             service_opening: 0,
+            ports_elsewhere: Vec::new(),
+            service_udp: Vec::new(),
+            reply: Vec::new(),
             overhears: false,
             woken: false,
             client_ports: ClientPorts::new(
@@ -227,6 +235,16 @@ impl Stack {
     /// Connections to `port`, at any of our addresses, belong to the service.
     pub(crate) fn serve(&mut self, port: u16) {
         self.service_ports.push(port);
+    }
+
+    /// Connections to `port` belong to the service of another worker.
+    pub(crate) fn served_elsewhere(&mut self, port: u16) {
+        self.ports_elsewhere.push(port);
+    }
+
+    /// Datagrams to `port` belong to the service.
+    pub(crate) fn serve_datagrams(&mut self, port: u16) {
+        self.service_udp.push(port);
     }
 
     /// Connections in any state.

@@ -91,6 +91,9 @@ impl Stack {
             }
         }
         let opens = header.flags.contains(TcpFlags::SYN) && !header.flags.contains(TcpFlags::ACK);
+        if opens && !last_resort && self.ports_elsewhere.contains(&local.port()) {
+            return Verdict::Foreign(key);
+        }
         if !opens {
             if self.recall(now, key, &arrival, last_resort, egress) {
                 return Verdict::Done;

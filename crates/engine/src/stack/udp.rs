@@ -45,6 +45,11 @@ impl Stack {
             }
         }
         let local = SocketAddr::new(datagram.dst, dst_port);
+        if self.service_udp.contains(&dst_port) {
+            let payload = packet.range(datagram.start + udp::HEADER_LEN, len - udp::HEADER_LEN);
+            let remote = SocketAddr::new(datagram.src, src_port);
+            return self.tell_service(now, local, remote, &payload, egress);
+        }
         let Some(socket) = self.udp.get(&local).or_else(|| self.udp.get(&super::any_of(local))) else {
             self.counters.count(Cause::NoSocket);
             return self.port_unreachable(now, packet, datagram, egress);
@@ -53,6 +58,23 @@ impl Stack {
         if !socket.deliver(SocketAddr::new(datagram.src, src_port), &payload) {
             self.counters.count(Cause::UdpQueue);
         }
+    }
+
+    /// A datagram for the worker's service, and its answer.
+    fn tell_service<E: Egress>(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        payload: &[&[u8]],
+        egress: &mut E,
+    ) {
+        let mut reply = std::mem::take(&mut self.reply);
+        reply.clear();
+        if self.service.on_datagram(local, remote, payload, &mut reply) {
+            self.send_datagram(now, local, remote, &reply, egress);
+        }
+        self.reply = reply;
     }
 
     /// Sends what the application gave to its UDP sockets.
