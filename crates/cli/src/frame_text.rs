@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use bypath_measure::result::{Interval, RunResult, metric};
+use bypath_measure::text::{bits_per_second, count, duration_ns};
 
 /// One interval on one line.
 pub(crate) fn interval_line(interval: &Interval) -> String {
@@ -119,34 +120,4 @@ pub(crate) fn verdict(result: &RunResult) -> String {
             verdict.reasons.iter().map(|reason| format!("INVALID    {}\n", reason.message)).collect()
         }
     }
-}
-
-/// A number with its digits in groups of three.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
-    groups.join(",")
-}
-
-/// Bits a second, in a unit that suits.
-pub(crate) fn bits_per_second(bits: f64) -> String {
-    let (scale, unit) = match bits {
-        bits if bits >= 1e9 => (1e9, "Gbit/s"),
-        bits if bits >= 1e6 => (1e6, "Mbit/s"),
-        bits if bits >= 1e3 => (1e3, "kbit/s"),
-        _ => (1.0, "bit/s"),
-    };
-    format!("{:.2} {unit}", bits / scale)
-}
-
-/// A time, in a unit that suits.
-pub(crate) fn duration_ns(ns: f64) -> String {
-    let (scale, unit) = match ns {
-        ns if ns >= 1e9 => (1e9, "s"),
-        ns if ns >= 1e6 => (1e6, "ms"),
-        ns if ns >= 1e3 => (1e3, "µs"),
-        _ => return format!("{ns:.0} ns"),
-    };
-    format!("{:.1} {unit}", ns / scale)
 }

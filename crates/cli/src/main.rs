@@ -16,6 +16,7 @@ mod port_args;
 mod progress;
 mod report;
 mod result_args;
+mod rfc2544;
 mod serve;
 mod stack;
 mod transfer;
@@ -54,6 +55,8 @@ enum Command {
     /// Every frame is signed, so that the receiver counts what was lost, reordered, duplicated and damaged, and tells
     /// the time of flight where both ends share a clock. `docs/blast.md` has examples.
     Blast(Box<blast::BlastArgs>),
+    /// Run the benchmarks of RFC 2544 on what is between two interfaces: throughput, latency, frame loss, back-to-back frames.
+    Rfc2544(Box<rfc2544::Rfc2544Args>),
     /// Make, show, use and remove a lab: two hosts in network namespaces.
     Lab(lab_cmd::LabArgs),
     /// Show results that were written by --json: one as a page, several side by side.
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Ok(Command::Serve(args)) => serve::run(&args),
         Ok(Command::Load(load)) => load::run(&load),
         Ok(Command::Blast(blast)) => blast::run(&blast),
+        Ok(Command::Rfc2544(args)) => rfc2544::run(&args),
         Ok(Command::Lab(lab)) => lab_cmd::run(lab),
         Ok(Command::Report(args)) => report::run(&args),
         Ok(Command::Completions(args)) => completions::run(&args, command),

@@ -6,6 +6,7 @@ pub mod histogram;
 pub mod load;
 pub mod report;
 pub mod result;
+pub mod rfc2544;
 pub mod schedule;
 pub mod stats;
 pub mod text;

@@ -36,7 +36,9 @@ use serde_json::Value;
 pub use conditions::{Clock, Conditions, MachineLoad};
 pub use counters::{Rates, Totals};
 pub use latency::{HistogramSummary, IntervalLatency, metric};
-pub use parts::{Class, Cpu, Generator, InterfaceCounters, Interval, Step, WorkerCpu};
+pub use parts::{
+    Class, Cpu, FrameLoss, FrameSizeResult, Generator, InterfaceCounters, Interval, Step, WorkerCpu,
+};
 pub use spread::{Repeat, Spread};
 pub use verdict::{Reason, ReasonCode, Verdict};
 
@@ -152,6 +154,9 @@ pub struct RunResult {
     /// The steps of `--ramp`, or the trials of a search, in the order in which they ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// Of `rfc2544`: what was found for each frame size.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frame_sizes: Vec<FrameSizeResult>,
     /// Parts of the load that are told apart, such as the size classes of `files`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<Class>,
@@ -194,6 +199,7 @@ impl RunResult {
             cpu: None,
             intervals: Vec::new(),
             steps: Vec::new(),
+            frame_sizes: Vec::new(),
             classes: Vec::new(),
             verdict: None,
             repeats: Vec::new(),

@@ -192,3 +192,44 @@ pub struct InterfaceCounters {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub steering: BTreeMap<String, u64>,
 }
+
+/// What RFC 2544 asks of one frame size.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct FrameSizeResult {
+    /// Size of the frames, bytes, FCS included.
+    pub frame_bytes: u32,
+    /// The highest rate that was tried, in each direction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_offered_frames_per_second: Option<f64>,
+    /// Section 26.1: the highest rate without loss, or without more than what was tolerated, in each direction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput_frames_per_second: Option<f64>,
+    /// The same in bits of Ethernet frames, FCS included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput_bits_per_second: Option<f64>,
+    /// `device`: more is lost. `generator`: more was not sent, and the device may carry more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput_limited_by: Option<String>,
+    /// Section 26.2: times of flight at the throughput, of every frame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<HistogramSummary>,
+    /// Section 26.3: loss at ever lower rates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub frame_loss: Vec<FrameLoss>,
+    /// Section 26.4: frames of the longest burst without loss, mean of the repetitions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back_to_back_frames: Option<f64>,
+}
+
+/// A point of the loss curve.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct FrameLoss {
+    /// The rate as a share of the highest, 0 to 1.
+    pub rate_ratio: f64,
+    /// What was really offered, in each direction.
+    pub offered_frames_per_second: f64,
+    /// Share of the frames that did not arrive intact, 0 to 1.
+    pub loss_ratio: f64,
+}
