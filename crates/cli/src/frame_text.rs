@@ -72,23 +72,7 @@ pub(crate) fn summary(result: &RunResult) -> String {
             let _ = writeln!(text, "{name:<10} {:>14} frames{share}", count(frames));
         }
     }
-    for (name, title) in
-        [(metric::ONE_WAY, "one way"), (metric::ROUND_TRIP, "there+back"), (metric::LATENESS, "lateness")]
-    {
-        if let Some(times) = result.latency.get(name) {
-            let figures = [
-                ("min", times.min_ns),
-                ("p50", times.p50_ns),
-                ("p90", times.p90_ns),
-                ("p99", times.p99_ns),
-                ("p99.9", times.p99_9_ns),
-                ("max", times.max_ns),
-            ];
-            let figures: Vec<String> =
-                figures.into_iter().map(|(name, ns)| format!("{name} {}", duration_ns(ns as f64))).collect();
-            let _ = writeln!(text, "{title:<10} {}", figures.join("  "));
-        }
-    }
+    times(result, &mut text);
     for interface in &result.interfaces {
         let _ = writeln!(
             text,
@@ -120,4 +104,52 @@ pub(crate) fn verdict(result: &RunResult) -> String {
             verdict.reasons.iter().map(|reason| format!("INVALID    {}\n", reason.message)).collect()
         }
     }
+}
+
+/// Each distribution on a line.
+fn times(result: &RunResult, text: &mut String) {
+    let titles = [
+        (metric::ONE_WAY, "one way"),
+        (metric::ROUND_TRIP, "round trip"),
+        (metric::REQUEST, "round trip"),
+        (metric::REQUEST_SERVICE, "uncorrected"),
+        (metric::LATENESS, "lateness"),
+    ];
+    for (name, title) in titles {
+        let Some(times) = result.latency.get(name).filter(|times| times.count > 0) else { continue };
+        let figures = [
+            ("min", times.min_ns),
+            ("p50", times.p50_ns),
+            ("p90", times.p90_ns),
+            ("p99", times.p99_ns),
+            ("p99.9", times.p99_9_ns),
+            ("max", times.max_ns),
+        ];
+        let figures: Vec<String> =
+            figures.into_iter().map(|(name, ns)| format!("{name} {}", duration_ns(ns as f64))).collect();
+        let _ = writeln!(text, "{title:<11} {}", figures.join("  "));
+    }
+}
+
+/// A latency run on a few lines.
+pub(crate) fn latency_summary(result: &RunResult) -> String {
+    if result.pattern.as_deref() == Some("raw") {
+        return summary(result);
+    }
+    let mut text = String::new();
+    let totals = &result.totals;
+    let _ = writeln!(
+        text,
+        "answered    {} of {} messages in {:.2} s, {}/s",
+        count(totals.requests.unwrap_or(0)),
+        count(totals.requests_started.unwrap_or(0)),
+        result.duration_seconds,
+        count(result.rates.requests_per_second.unwrap_or(0.0) as u64),
+    );
+    for (cause, errors) in &totals.errors {
+        let _ = writeln!(text, "{cause:<11} {}", count(*errors));
+    }
+    times(result, &mut text);
+    text.push_str(&verdict(result));
+    text
 }

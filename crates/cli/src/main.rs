@@ -8,6 +8,7 @@ mod file_sink;
 mod frame_text;
 mod get;
 mod lab_cmd;
+mod latency;
 mod load;
 mod man;
 mod output;
@@ -57,6 +58,8 @@ enum Command {
     Blast(Box<blast::BlastArgs>),
     /// Run the benchmarks of RFC 2544 on what is between two interfaces: throughput, latency, frame loss, back-to-back frames.
     Rfc2544(Box<rfc2544::Rfc2544Args>),
+    /// Measure how long a message takes there and back: over TCP or UDP to an echo server, or as raw frames.
+    Latency(Box<latency::LatencyArgs>),
     /// Make, show, use and remove a lab: two hosts in network namespaces.
     Lab(lab_cmd::LabArgs),
     /// Show results that were written by --json: one as a page, several side by side.
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Ok(Command::Load(load)) => load::run(&load),
         Ok(Command::Blast(blast)) => blast::run(&blast),
         Ok(Command::Rfc2544(args)) => rfc2544::run(&args),
+        Ok(Command::Latency(args)) => latency::run(&args),
         Ok(Command::Lab(lab)) => lab_cmd::run(lab),
         Ok(Command::Report(args)) => report::run(&args),
         Ok(Command::Completions(args)) => completions::run(&args, command),

@@ -126,7 +126,7 @@ pub(crate) enum TransportChoice {
 }
 
 /// What frames say.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Frames")]
 pub(crate) struct FrameArgs {
     /// Destination addresses: one, FIRST-LAST, or NETWORK/LEN.
@@ -166,7 +166,7 @@ pub(crate) struct FrameArgs {
     pub(crate) dscp: u8,
 
     /// Time to live, or hop limit.
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) ttl: u8,
 
     /// Send without signatures: nothing but arrivals is counted then.
@@ -252,7 +252,8 @@ impl FrameArgs {
             src_port: self.src_port.unwrap_or(FieldRange::single(SRC_PORT)),
             dst_port: self.dst_port(),
             dscp: self.dscp,
-            ttl: self.ttl,
+            // Zero would be the default only where no arguments were read.
+            ttl: self.ttl.max(1),
         })
     }
 

@@ -3,6 +3,7 @@
 pub mod blast;
 pub mod export;
 pub mod histogram;
+pub mod latency;
 pub mod load;
 pub mod report;
 pub mod result;

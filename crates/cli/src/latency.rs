@@ -1,0 +1,347 @@
+//! `bypath latency`: how long a message takes there and back.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bypath::{Engine, EngineError, Poll};
+use bypath_measure::blast::bench::{Bench, SidePlan, TrialPlan};
+use bypath_measure::blast::outcome::{self, Flow};
+use bypath_measure::blast::pacer::Rate;
+use bypath_measure::blast::port::{Port, Wanted};
+use bypath_measure::blast::sizes::Sizes;
+use bypath_measure::blast::{BlastError, judge};
+use bypath_measure::latency::engine::{Run, tcp};
+use bypath_measure::latency::socket::{EngineUdp, KernelTcp, KernelUdp, run as run_socket, told};
+use bypath_measure::latency::{PingPlan, PingReport};
+use bypath_measure::result::{ErrorCode, RunResult, metric};
+use bypath_measure::verdict::{Expectations, judge_into};
+use clap::{Args, ValueEnum};
+
+use crate::blast::{code_of, stop_on_signals};
+use crate::engine_args::{EngineArgs, PollChoice};
+use crate::frame_text::latency_summary;
+use crate::port_args::{FrameArgs, PortArgs};
+use crate::result_args::{ResultArgs, parse_seconds};
+use crate::stack::{StackChoice, enter_netns};
+
+/// How long a run is when nothing is said.
+const DURATION: Duration = Duration::from_secs(10);
+/// Raw frames a second when nothing is said.
+const RAW_RATE: f64 = 1_000.0;
+/// RFC 862.
+const ECHO_PORT: u16 = 7;
+
+/// The options of `bypath latency`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LatencyArgs {
+    /// The echo server: ADDRESS:PORT, or ADDRESS for port 7. With --proto raw the address that a `bypath blast --reflect`
+    /// answers for; not needed with --to-dev.
+    #[arg(value_name = "TARGET")]
+    target: Option<String>,
+
+    /// What to send: messages over a TCP connection, datagrams, or signed frames that need no stack at the other end.
+    #[arg(long, value_enum, default_value_t)]
+    proto: ProtoChoice,
+
+    /// Whose sockets to use.
+    #[arg(long, value_enum, default_value_t)]
+    stack: StackChoice,
+
+    /// Bytes of a message; with --proto raw of a frame, FCS included.
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    size: u32,
+
+    /// Messages a second, at fixed times: latencies then count from when a message was due. Without it the next
+    /// goes when the answer is there; raw frames go 1,000 a second.
+    #[arg(short = 'R', long, value_name = "RATE")]
+    rate: Option<Rate>,
+
+    /// Seconds to measure, 10 if -n is not given either.
+    #[arg(short = 't', long, value_name = "SECONDS", value_parser = parse_seconds)]
+    time: Option<Duration>,
+
+    /// Messages to send.
+    #[arg(short = 'n', long, value_name = "MESSAGES", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Seconds to send before what counts.
+    #[arg(short = 'O', long, value_name = "SECONDS", default_value = "0.1", value_parser = parse_seconds)]
+    warm_up: Duration,
+
+    /// Seconds to wait for an answer.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_seconds)]
+    timeout: Duration,
+
+    /// With --proto raw: the interface at the other end, which this process then reflects from.
+    #[arg(long, value_name = "IFACE")]
+    to_dev: Option<String>,
+
+    /// The network namespace of --to-dev.
+    #[arg(long, value_name = "NAME", requires = "to_dev")]
+    to_netns: Option<String>,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    results: ResultArgs,
+}
+
+/// `--proto`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProtoChoice {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+    /// Ethernet frames, by AF_XDP at both ends.
+    Raw,
+}
+
+/// Why there is no measurement.
+type Failure = (ErrorCode, String);
+
+fn usage(text: impl Into<String>) -> Failure {
+    (ErrorCode::Usage, text.into())
+}
+
+fn engine_failure(error: &EngineError) -> Failure {
+    let code = match error {
+        EngineError::Config(_) | EngineError::Namespace { .. } => ErrorCode::Usage,
+        _ => ErrorCode::Interface,
+    };
+    (code, error.to_string())
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &LatencyArgs) -> ExitCode {
+    let mut result = RunResult::new("latency", env!("CARGO_PKG_VERSION"));
+    if let Err((code, message)) = args.measure(&mut result) {
+        result.fail(code, message);
+    }
+    args.results.give(result, &latency_summary)
+}
+
+impl LatencyArgs {
+    fn measure(&self, result: &mut RunResult) -> Result<(), Failure> {
+        let pattern = match self.proto {
+            ProtoChoice::Tcp => "tcp",
+            ProtoChoice::Udp => "udp",
+            ProtoChoice::Raw => "raw",
+        };
+        result.pattern = Some(pattern.to_owned());
+        result.set("size", self.size);
+        result.set("poll", if self.spins() { "busy" } else { "adaptive" });
+        result.set("time", self.time.map(|time| time.as_secs_f64()));
+        result.set("count", self.count);
+        result.warm_up_seconds = self.warm_up.as_secs_f64();
+        if self.timeout.is_zero() {
+            return Err(usage("--timeout must be more than 0 seconds"));
+        }
+        let stop = stop_on_signals().map_err(|error| (code_of(&error), error.to_string()))?;
+        if self.proto == ProtoChoice::Raw {
+            return self.raw(result, &stop).map_err(|error| (code_of(&error), error.to_string()));
+        }
+        let rate = match self.rate {
+            None => None,
+            Some(Rate::Frames(rate)) => Some(rate),
+            Some(_) => return Err(usage("messages go at a rate by number, like -R 1000")),
+        };
+        result.set("rate", rate);
+        let plan = PingPlan {
+            size: self.size as usize,
+            rate,
+            warm_up: self.warm_up,
+            duration: self.duration(),
+            count: self.count,
+            timeout: self.timeout,
+            spin: self.spins(),
+        };
+        // Names of the namespace are resolved inside it.
+        if let Some(netns) = &self.engine.netns {
+            enter_netns(netns).map_err(|error| usage(error.message))?;
+        }
+        let target = self.target()?;
+        result.target = Some(target.to_string());
+        let (report, ended) = match self.stack {
+            StackChoice::Kernel => self.kernel(result, target, &plan, &stop)?,
+            StackChoice::Engine => self.engine(result, target, &plan, &stop)?,
+        };
+        report.fill(result, &plan);
+        match ended {
+            Some((code, message)) if report.answered == 0 => return Err((code, message)),
+            Some((code, message)) => result.cut_short(code, message),
+            None if report.answered == 0 => {
+                return Err((
+                    ErrorCode::TimedOut,
+                    format!("{target} answered none of {} messages", report.sent),
+                ));
+            }
+            None => {}
+        }
+        judge_into(result, &Expectations { own_end_is_measured: true, ..Expectations::default() });
+        Ok(())
+    }
+
+    fn spins(&self) -> bool {
+        self.engine.poll == PollChoice::Busy
+    }
+
+    fn duration(&self) -> Option<Duration> {
+        if self.time.is_none() && self.count.is_none() { Some(DURATION) } else { self.time }
+    }
+
+    fn target(&self) -> Result<SocketAddr, Failure> {
+        let Some(target) = &self.target else {
+            return Err(usage("whom to ask? Name an echo server, ADDRESS:PORT"));
+        };
+        if let Ok(address) = target.parse::<IpAddr>() {
+            return Ok(SocketAddr::new(address, ECHO_PORT));
+        }
+        if let Ok(address) = target.parse() {
+            return Ok(address);
+        }
+        let found = if target.contains(':') {
+            target.to_socket_addrs()
+        } else {
+            (target.as_str(), ECHO_PORT).to_socket_addrs()
+        };
+        let unknown = |why: String| (ErrorCode::Resolve, format!("\"{target}\" has no address{why}"));
+        found.map_err(|error| unknown(format!(": {error}")))?.next().ok_or_else(|| unknown(String::new()))
+    }
+
+    fn kernel(
+        &self,
+        result: &mut RunResult,
+        target: SocketAddr,
+        plan: &PingPlan,
+        stop: &AtomicBool,
+    ) -> Result<Run, Failure> {
+        result.conditions.stack = Some("kernel".to_owned());
+        result.conditions.kernel = Some(crate::output::kernel_release());
+        if self.proto == ProtoChoice::Tcp {
+            let mut way = KernelTcp::connect(target, plan).map_err(|error| told(&error, target))?;
+            return Ok(run_socket(&mut way, target, plan, stop));
+        }
+        let mut way = KernelUdp::connect(target, plan).map_err(|error| told(&error, target))?;
+        Ok(run_socket(&mut way, target, plan, stop))
+    }
+
+    fn engine(
+        &self,
+        result: &mut RunResult,
+        target: SocketAddr,
+        plan: &PingPlan,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Run, Failure> {
+        let poll = if plan.spin { Poll::Busy } else { Poll::Adaptive };
+        let builder = self.engine.builder().poll(poll);
+        let (engine, run) = if self.proto == ProtoChoice::Tcp {
+            tcp(builder, target, plan, stop).map_err(|error| engine_failure(&error))?
+        } else {
+            let engine = builder.start().map_err(|error| engine_failure(&error))?;
+            let way = EngineUdp::bind(&engine, target, plan);
+            let run = match way {
+                Ok(mut way) => run_socket(&mut way, target, plan, stop),
+                Err(error) => (PingReport::default(), Some(told(&error, target))),
+            };
+            (engine, run)
+        };
+        note_engine(result, &engine);
+        Ok(run)
+    }
+
+    fn raw(&self, result: &mut RunResult, stop: &AtomicBool) -> Result<(), BlastError> {
+        let dst_ip = match &self.target {
+            None => None,
+            Some(target) => Some(target.parse().map_err(BlastError::Usage)?),
+        };
+        let ports = PortArgs {
+            dev: self.engine.dev.clone(),
+            netns: self.engine.netns.clone(),
+            queues: self.engine.queues.clone(),
+            to_dev: self.to_dev.clone(),
+            to_netns: self.to_netns.clone(),
+            to_queues: None,
+            workers: 1,
+            cores: self.engine.cores.clone(),
+            mode: self.engine.mode,
+            xdp: self.engine.xdp,
+            poll: self.engine.poll,
+        };
+        let frames = FrameArgs { dst_ip, ..FrameArgs::default() };
+        let (near, far) = (ports.near()?, ports.far());
+        let size = u16::try_from(self.size)
+            .map_err(|_| BlastError::Usage(format!("no wire carries frames of {} bytes", self.size)))?;
+        if size < bypath_measure::blast::sizes::MIN_SIZE {
+            return Err(BlastError::Usage(format!("the shortest Ethernet frame has 64 bytes, not {size}")));
+        }
+        let headers = frames.headers(&near, far.as_ref())?;
+        let content = frames.content(Some(&Sizes::fixed(size)), &near, far.as_ref())?;
+        let back = Wanted { addresses: headers.src_ip, ports: headers.src_port };
+        let mut open = vec![Port::open(&near, &[back])?];
+        open[0].check_len(content.longest())?;
+        if let Some(far) = &far {
+            open.push(Port::open(far, &[Wanted { addresses: headers.dst_ip, ports: headers.dst_port }])?);
+        }
+        let mut bench = Bench { ports: open, cores: ports.pins() };
+        judge::conditions(&bench, &mut result.conditions);
+        result.target = Some(headers.dst_ip.to_string());
+        let rate = self.rate.unwrap_or(Rate::Frames(RAW_RATE));
+        let plan = TrialPlan {
+            sides: [
+                SidePlan { send: Some(content.clone()), receive: true, reflect: false },
+                SidePlan { reflect: far.is_some(), ..SidePlan::default() },
+            ],
+            rate,
+            warm_up: self.warm_up,
+            duration: self.duration(),
+            frames: self.count,
+            grace: self.timeout.min(Duration::from_millis(200)),
+            spin: self.spins(),
+            interval: self.results.interval,
+            ..TrialPlan::default()
+        };
+        let report = bench.trial(&plan, stop, &mut |_| {})?;
+        let flow = Flow::between(report.sides.first(), report.sides.first());
+        outcome::fill(result, &bench, &report, std::slice::from_ref(&flow), true);
+        if let Some(round_trip) = result.latency.remove(metric::ONE_WAY) {
+            result.latency.insert(metric::ROUND_TRIP.to_owned(), round_trip);
+        }
+        for interval in &mut result.intervals {
+            if let Some(times) = interval.latency.remove(metric::ONE_WAY) {
+                interval.latency.insert(metric::ROUND_TRIP.to_owned(), times);
+            }
+        }
+        judge::notes(result, &flow, &plan, &report);
+        result.verdict = Some(judge::verdict(&flow, rate, content.mean_size(), &report, 1));
+        if flow.received == 0 {
+            let message = format!(
+                "no frame came back from {}: is a `bypath blast --reflect` running at the other end?",
+                headers.dst_ip
+            );
+            result.fail(ErrorCode::TimedOut, message);
+        } else if stop.load(Ordering::Relaxed) {
+            result.cut_short(ErrorCode::Interrupted, "interrupted: this is what was measured until then");
+        }
+        Ok(())
+    }
+}
+
+fn note_engine(result: &mut RunResult, engine: &Engine) {
+    let (info, stats) = (engine.info(), engine.stats());
+    let conditions = &mut result.conditions;
+    conditions.stack = Some("engine".to_owned());
+    conditions.kernel = Some(info.kernel.clone());
+    conditions.interface = Some(info.interface.clone());
+    conditions.driver = Some(info.driver.clone());
+    conditions.mode = Some(info.mode.clone());
+    conditions.xdp = Some(info.xdp.clone());
+    conditions.mtu = Some(info.mtu);
+    conditions.congestion_control = Some(info.congestion_control.clone());
+    result.drops.extend(stats.drops.into_iter().filter(|(_, count)| *count > 0));
+}
