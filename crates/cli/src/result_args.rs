@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bypath_measure::result::{ErrorCode, RunResult};
+use bypath_measure::result::{ErrorCode, RunResult, RunState};
 use clap::Args;
 
 /// What becomes of a result.
@@ -79,7 +79,7 @@ impl ResultArgs {
         if self.json_on_stdout() {
             let mut stdout = std::io::stdout().lock();
             let _ = stdout.write_all(json(&result).as_bytes()).and_then(|()| stdout.flush());
-        } else if self.shows_text() && result.duration_seconds > 0.0 {
+        } else if self.shows_text() && result.state != RunState::Failed {
             self.line(summary(&result).trim_end());
         }
         if let Some(error) = &result.error {

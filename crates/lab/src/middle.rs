@@ -37,7 +37,7 @@ pub struct MiddleCounts {
     pub sent: u64,
     /// Frames lost on purpose.
     pub lost: u64,
-    /// Frames held back so that others overtook them.
+    /// Frames held back that others overtook. One that is still held may count though nobody overtakes it in the end.
     pub reordered: u64,
     /// Frames written twice.
     pub duplicated: u64,
@@ -243,13 +243,22 @@ enum Outgoing {
     Taken(Vec<u8>),
 }
 
+/// A frame that is being overtaken.
+struct Held {
+    /// How many are still to go first.
+    to_go: u32,
+    /// One has gone first.
+    overtaken: bool,
+    frame: Vec<u8>,
+}
+
 /// One direction.
 struct Forwarder {
     receiver: Socket,
     sender: Socket,
     dice: Dice,
-    /// Frames that are being overtaken, with how many are still to go first.
-    held: VecDeque<(u32, Vec<u8>)>,
+    /// Frames that are being overtaken.
+    held: VecDeque<Held>,
     counters: Arc<Counters>,
     slots: Slots,
 }
@@ -268,7 +277,14 @@ impl Forwarder {
             }
             let mut outgoing = Vec::with_capacity(BATCH + self.held.len());
             if ready == 0 {
-                outgoing.extend(self.held.drain(..).map(|(_, frame)| Outgoing::Taken(frame)));
+                let counters = &self.counters;
+                outgoing.extend(self.held.drain(..).map(|held| {
+                    // Nobody came to overtake it.
+                    if !held.overtaken {
+                        counters.reordered.fetch_sub(1, Ordering::Relaxed);
+                    }
+                    Outgoing::Taken(held.frame)
+                }));
             } else {
                 // The link going down and the like is told once and passes.
                 let received = self.slots.receive(&self.receiver).unwrap_or(0);
@@ -300,20 +316,22 @@ impl Forwarder {
             add(&counters.duplicated, 1);
         }
         if fate.overtaken_by > 0 {
-            self.held.push_back((fate.overtaken_by, self.slots.frame(i).to_vec()));
+            let frame = self.slots.frame(i).to_vec();
+            self.held.push_back(Held { to_go: fate.overtaken_by, overtaken: false, frame });
             return add(&counters.reordered, 1);
         }
         outgoing.push(Outgoing::Slot(i));
         // This frame went past those that wait; who has been passed often enough follows it.
-        for (to_go, _) in &mut self.held {
-            *to_go -= 1;
+        for held in &mut self.held {
+            held.to_go -= 1;
+            held.overtaken = true;
         }
         let mut waiting = VecDeque::new();
-        for (to_go, frame) in self.held.drain(..) {
-            if to_go == 0 {
-                outgoing.push(Outgoing::Taken(frame));
+        for held in self.held.drain(..) {
+            if held.to_go == 0 {
+                outgoing.push(Outgoing::Taken(held.frame));
             } else {
-                waiting.push_back((to_go, frame));
+                waiting.push_back(held);
             }
         }
         self.held = waiting;
