@@ -1,5 +1,6 @@
 //! Answers: what a request gets, and the head that tells of it.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -351,12 +352,15 @@ impl Http {
             let peer = connection.peer_addr().ip();
             let code = status.code();
             match request {
-                Some(request) => format!(
-                    "{peer} - - [{time}] \"{} {} HTTP/1.{}\" {code} {bytes}\n",
-                    request.method_name,
-                    request.target.escape_default(),
-                    request.minor
-                ),
+                Some(request) => {
+                    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\');
+                    let target: Cow<'_, str> = match request.target.bytes().all(plain) {
+                        true => request.target.into(),
+                        false => request.target.escape_default().to_string().into(),
+                    };
+                    let (method, minor) = (request.method_name, request.minor);
+                    format!("{peer} - - [{time}] \"{method} {target} HTTP/1.{minor}\" {code} {bytes}\n")
+                }
                 None => format!("{peer} - - [{time}] \"-\" {code} {bytes}\n"),
             }
         });
