@@ -433,8 +433,25 @@ impl LoadArgs {
         }
     }
 
-    /// The engine for it, and how many workers it has.
-    pub(super) fn engine(&self, settings: &LoadSettings) -> Result<(EngineBuilder, usize), Failure> {
+    /// The cores of its workers.
+    pub(super) fn workers(&self, settings: &LoadSettings) -> Result<Vec<usize>, Failure> {
+        if let Some(cores) = &self.engine.cores {
+            let cores: Vec<usize> = cores.0.iter().map(|core| *core as usize).collect();
+            if self.workers.is_some_and(|wanted| usize::from(wanted) != cores.len()) {
+                return usage(format!("-P and --cores differ: --cores names {}", cores.len()));
+            }
+            return Ok(cores);
+        }
+        let workers = usize::from(self.workers.unwrap_or(1)).min(settings.connections.max(1) as usize);
+        let mut cores = available_cores();
+        if cores.len() < workers {
+            return usage(format!("there are {} cores for {workers} workers: lower -P", cores.len()));
+        }
+        Ok(cores.split_off(cores.len() - workers))
+    }
+
+    /// The engine for it, on these cores.
+    pub(super) fn builder(&self, cores: &[usize]) -> EngineBuilder {
         let mut builder = self.engine.builder();
         for ips in &self.local_ips {
             for address in ips.addresses() {
@@ -443,19 +460,7 @@ impl LoadArgs {
                 }
             }
         }
-        if let Some(cores) = &self.engine.cores {
-            let workers = cores.0.len();
-            if self.workers.is_some_and(|wanted| usize::from(wanted) != workers) {
-                return usage(format!("-P and --cores differ: --cores names {workers}"));
-            }
-            return Ok((builder, workers));
-        }
-        let workers = usize::from(self.workers.unwrap_or(1)).min(settings.connections.max(1) as usize);
-        let cores = available_cores();
-        if cores.len() < workers {
-            return usage(format!("there are {} cores for {workers} workers: lower -P", cores.len()));
-        }
-        Ok((builder.cores(cores[cores.len() - workers..].to_vec()), workers))
+        builder.cores(cores.to_vec())
     }
 }
 

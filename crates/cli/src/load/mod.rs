@@ -62,9 +62,10 @@ fn measure(args: &LoadArgs) -> Result<RunResult, (ErrorCode, String)> {
         signal_hook::flag::register(signal, Arc::clone(&stop))
             .map_err(|error| (ErrorCode::Other, format!("cannot watch for Ctrl-C: {error}")))?;
     }
-    let (builder, workers) = args.engine(&settings)?;
+    let workers = args.workers(&settings)?;
     let mut teller = Teller { results: &args.results, stop };
-    let mut result = load::run(&settings, builder, workers, &mut teller);
+    let engine = || args.builder(&workers);
+    let mut result = load::run_repeated(&settings, engine, workers.len(), args.repeat, &mut teller);
     result.target = Some(args.target.clone());
     Ok(result)
 }

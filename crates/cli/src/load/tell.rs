@@ -112,6 +112,13 @@ pub(super) fn summary(result: &RunResult) -> String {
         }
         text.push('\n');
     }
+    for (name, spread) in &result.spread {
+        let wide = if spread.too_wide { ", too wide" } else { "" };
+        if let (Some(low), Some(high)) = (spread.ci95_low, spread.ci95_high) {
+            let figures = format!("median {:.4e}, 95 % within {low:.4e} to {high:.4e}{wide}", spread.median);
+            let _ = writeln!(text, "  {name:<40} {figures}");
+        }
+    }
     for (cause, number) in &result.drops {
         let _ = writeln!(text, "  dropped            {} {}", count(*number), cause.replace('_', " "));
     }
@@ -136,7 +143,8 @@ fn amounts(text: &mut String, result: &RunResult) {
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<18} {value}");
     };
-    if let Some(requests) = totals.requests.filter(|_| totals.requests_started.unwrap_or(0) > 0) {
+    let any = totals.requests.unwrap_or(0) > 0 || result.pattern.as_deref() != Some("stream");
+    if let Some(requests) = totals.requests.filter(|_| any) {
         let each = rate(rates.requests_per_second.unwrap_or(0.0));
         row("requests", format!("{} ({each})", count(requests)));
     }

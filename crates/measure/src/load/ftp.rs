@@ -166,7 +166,7 @@ impl Ftp {
             return Event::More;
         }
         state.expected = Expected::Nothing;
-        if let Some(file) = state.file.take() {
+        if let Some(file) = state.file {
             self.sink.end(file);
         }
         let answer = Answer { body: state.received, last: false };

@@ -83,7 +83,7 @@ impl Plan {
         let builder = builder
             .observe_segments(true)
             .max_connections((settings.connections as usize).div_ceil(workers.max(1)) * 2 + 1024)
-            .client_ports((settings.connections as usize).div_ceil(workers.max(1)).clamp(1024, 16_384));
+            .client_ports(ports(settings));
         let mut work = Work { settings, workers, window, steps, collectors: Vec::new(), writers: Vec::new() };
         let control = Arc::new(Control::default());
         let builder = match &settings.pattern {
@@ -233,6 +233,17 @@ impl Work<'_> {
         let schedule = Schedule::new(arrivals, &rates, worker as u32, active as u32);
         schedule.map(Kind::Open).map_err(|e| Impossible(e.to_string()).into())
     }
+}
+
+/// Source ports to reserve on addresses that are shared with the kernel: connections of one request each leave theirs in
+/// TIME-WAIT. A port is an open file for each address.
+fn ports(settings: &LoadSettings) -> usize {
+    use nix::sys::resource::{Resource, getrlimit};
+    let least = if is_per_connection(&settings.pattern) { 8_192 } else { 1_024 };
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
+    // An interface has few addresses; what else is open is little beside so many.
+    let most = usize::try_from(files / 8).unwrap_or(usize::MAX).clamp(64, 16_384);
+    (settings.connections as usize).max(least).min(most)
 }
 
 /// Whether a connection carries one request.

@@ -57,7 +57,7 @@ impl Sink {
         self.to.is_some()
     }
 
-    /// A new file.
+    /// A place for one file after another.
     pub(super) fn begin(&mut self) -> u32 {
         let Some(outlet) = &mut self.to else { return 0 };
         outlet.free.pop().unwrap_or_else(|| {
@@ -86,16 +86,15 @@ impl Sink {
         })
     }
 
-    /// The file is complete.
+    /// The file is complete; the place is kept for the next, so that what is not written yet still counts.
     pub(super) fn end(&mut self, file: u32) {
         if let Some(outlet) = &mut self.to {
             outlet.pass_on(file);
             outlet.send(Job::End(file));
-            outlet.free.push(file);
         }
     }
 
-    /// The file will never be complete.
+    /// The file, if there is one, will never be complete, and the place is not needed any more.
     pub(super) fn give_up(&mut self, file: u32) {
         if let Some(outlet) = &mut self.to {
             if let Some(incoming) = outlet.files.get_mut(file as usize) {

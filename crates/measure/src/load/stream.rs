@@ -125,7 +125,7 @@ impl Stream {
 
     fn complete(&mut self, state: &mut StreamState) -> Event {
         state.begun = false;
-        if let Some(file) = state.file.take() {
+        if let Some(file) = state.file {
             self.sink.end(file);
         }
         let answer = Answer { body: state.received.max(state.given), last: true };
@@ -235,7 +235,7 @@ impl Exchange for Stream {
     }
 
     fn finish(&mut self, state: &mut StreamState, wire: &mut dyn Wire) -> bool {
-        if let Some(file) = state.file.take() {
+        if let Some(file) = state.file {
             self.sink.end(file);
         }
         wire.outstanding() > 0 || self.plan.down

@@ -98,7 +98,7 @@ impl Http {
     }
 
     fn complete(&mut self, state: &mut HttpState) -> Event {
-        if let Some(file) = state.file.take() {
+        if let Some(file) = state.file {
             self.sink.end(file);
         }
         let answer = Answer { body: state.received, last: !state.keeps_alive || !self.keep_alive };
@@ -112,7 +112,8 @@ impl Http {
         };
         let status = state.status;
         let wrong = state.wrong || short;
-        *state = HttpState { head: std::mem::take(&mut state.head), ..HttpState::default() };
+        let (head, file) = (std::mem::take(&mut state.head), state.file);
+        *state = HttpState { head, file, ..HttpState::default() };
         match status {
             _ if right && wrong => Event::Failed(Cause::WrongContent, answer),
             _ if right => Event::Done(answer),

@@ -1,0 +1,147 @@
+//! Servers that are not there, go away, close, reset, stall or lie; users who stop.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use bypath_lab::{Lab, TcpJob, TcpService};
+use bypath_measure::load::{LoadSettings, Observer, Pattern, Protocol};
+use bypath_measure::result::{ErrorCode, Interval, RunResult, RunState};
+
+use super::{echo, lab, load, observed, rr, settings, told};
+
+fn error(result: &RunResult) -> Option<ErrorCode> {
+    result.error.as_ref().map(|error| error.code)
+}
+
+/// A server of the far host that does this with each connection, one after another, for ever.
+fn server(lab: &Lab, port: u16, job: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
+    let at = lab.far().at(port);
+    let listener = lab.far().run(|| TcpListener::bind(at)).unwrap().unwrap();
+    lab.far()
+        .spawn("bad-server", move || {
+            for stream in listener.incoming().flatten() {
+                job(stream);
+            }
+        })
+        .unwrap();
+    at
+}
+
+#[test]
+fn netns_a_port_where_nobody_listens_ends_the_run_at_once() {
+    let lab = lab();
+    let begun = Instant::now();
+    let result = load(&lab, &settings(echo(), lab.far().at(77)));
+    assert_eq!((result.state, error(&result)), (RunState::Failed, Some(ErrorCode::Refused)));
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(result.totals.errors["connection_refused"] >= 3);
+}
+
+#[test]
+fn netns_an_address_that_nobody_has_is_unreachable() {
+    let lab = lab();
+    let nobody = SocketAddr::new(lab.far().spare_ipv4(77).into(), 7);
+    let result =
+        load(&lab, &LoadSettings { duration: Some(Duration::from_secs(20)), ..settings(echo(), nobody) });
+    assert_eq!(result.state, RunState::Failed, "{}", told(&result));
+    assert!(
+        matches!(error(&result), Some(ErrorCode::Unreachable | ErrorCode::TimedOut)),
+        "{}",
+        told(&result)
+    );
+    assert!(result.duration_seconds < 15.0);
+}
+
+#[test]
+fn netns_a_server_that_goes_away_ends_the_run_with_what_was_measured() {
+    let lab = lab();
+    let server = TcpService::start(lab.far(), lab.far().at(7), TcpJob::Echo).unwrap();
+    let at = server.address();
+    let leaving = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(600));
+        drop(server);
+    });
+    let duration = Some(Duration::from_secs(60));
+    let result = load(&lab, &LoadSettings { duration, connections: 2, ..settings(echo(), at) });
+    leaving.join().unwrap();
+    assert_eq!(
+        (result.state, error(&result)),
+        (RunState::Partial, Some(ErrorCode::PeerGone)),
+        "{}",
+        told(&result)
+    );
+    assert!(result.totals.requests.unwrap() > 100);
+    assert!(result.duration_seconds < 10.0, "{}", result.duration_seconds);
+    assert!(result.verdict.is_some_and(|verdict| !verdict.valid));
+}
+
+#[test]
+fn netns_a_server_that_falls_silent_is_noticed() {
+    let lab = lab();
+    let at = server(&lab, 7, |mut stream| {
+        let mut request = [0; 100];
+        for _ in 0..50 {
+            let done = stream.read_exact(&mut request).and_then(|()| stream.write_all(&request));
+            if done.is_err() {
+                return;
+            }
+        }
+        // The connection stays, and nothing more is said on it.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let mut settings = settings(echo(), at);
+    settings.duration = Some(Duration::from_secs(4));
+    settings.timeout = Duration::from_millis(700);
+    let result = load(&lab, &settings);
+    assert!(result.totals.errors["stalled"] >= 1, "{}", told(&result));
+    assert_eq!(result.totals.requests.unwrap() % 50, 0);
+}
+
+#[test]
+fn netns_servers_that_close_reset_or_lie_are_counted_by_cause() {
+    let lab = lab();
+    let closes = server(&lab, 7, |mut stream| {
+        let _ = stream.read(&mut [0; 100]);
+    });
+    let resets = server(&lab, 8, |mut stream| {
+        // What was received and not read makes the close a reset.
+        let _ = stream.read(&mut [0; 1]);
+    });
+    let lies = server(&lab, 9, |mut stream| {
+        let _ = stream.read(&mut [0; 100]);
+        let _ = stream.write_all(&[0x55; 100]);
+        let _ = stream.read(&mut [0; 1]);
+    });
+    for (at, cause) in [(closes, "closed_early"), (resets, "reset_by_peer"), (lies, "wrong_content")] {
+        let result = load(&lab, &settings(echo(), at));
+        assert_eq!(result.state, RunState::Failed, "{cause}: {}", told(&result));
+        assert!(result.totals.errors.contains_key(cause), "{cause}: {}", told(&result));
+        assert_eq!(result.totals.requests, Some(0));
+    }
+}
+
+/// Stops after some intervals.
+struct Impatient(u32);
+
+impl Observer for Impatient {
+    fn interval(&mut self, _interval: &Interval) {
+        self.0 = self.0.saturating_sub(1);
+    }
+    fn wants_to_stop(&mut self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[test]
+fn netns_a_run_that_is_stopped_tells_what_it_has() {
+    let lab = lab();
+    let server = TcpService::start(lab.far(), lab.far().at(7), TcpJob::Echo).unwrap();
+    let pattern = Pattern::Rr(rr(64, 64, Protocol::Echo));
+    let mut settings = settings(pattern, server.address());
+    settings.duration = Some(Duration::from_secs(60));
+    let result = observed(&lab, &settings, &mut Impatient(2));
+    assert_eq!((result.state, error(&result)), (RunState::Partial, Some(ErrorCode::Interrupted)));
+    assert_eq!(result.exit_code(false), 130);
+    assert!(result.duration_seconds < 5.0 && result.totals.requests.unwrap() > 0, "{}", told(&result));
+}

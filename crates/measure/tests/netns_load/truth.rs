@@ -1,0 +1,181 @@
+//! Whether the figures are true: against a server that stalls, an independent witness, and a starved generator.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bypath_lab::{Lab, TcpJob, TcpService};
+use bypath_measure::load::{LoadSettings, Rate};
+use bypath_measure::result::{ReasonCode, RunState};
+
+use super::{echo, lab, load, settings, told};
+
+/// An echo server for one connection after another, that waits before each answer for as long as it is told.
+fn delaying(lab: &Lab, wait: impl Fn() -> Duration + Send + 'static) -> SocketAddr {
+    let at = lab.far().at(7);
+    let listener = lab.far().run(|| TcpListener::bind(at)).unwrap().unwrap();
+    let serve = move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.set_nodelay(true);
+            let mut request = [0; 100];
+            while stream.read_exact(&mut request).is_ok() {
+                let until = Instant::now() + wait();
+                // Exactly so long, which no sleep is.
+                while Instant::now() < until {
+                    if until - Instant::now() > Duration::from_millis(5) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+                if stream.write_all(&request).is_err() {
+                    break;
+                }
+            }
+        }
+    };
+    lab.far().spawn("delaying-server", serve).unwrap();
+    at
+}
+
+/// Coordinated omission: a tenth of all requests should have begun during a stall, and waited up to 100 ms. A generator that
+/// waits with its server would begin none of them, and see one slow request a second.
+#[test]
+fn netns_a_server_that_stalls_is_not_flattered() {
+    let lab = lab();
+    let begun = Instant::now();
+    let at = delaying(&lab, move || {
+        let phase = begun.elapsed().as_millis() % 1000;
+        Duration::from_millis(u64::try_from(100u128.saturating_sub(phase)).unwrap_or(0))
+    });
+    let mut settings = settings(echo(), at);
+    settings.duration = Some(Duration::from_secs(4));
+    settings.rate = Some(Rate { per_second: 1_000.0, poisson: false });
+    let result = load(&lab, &settings);
+    assert_eq!(result.state, RunState::Complete, "{}", told(&result));
+    let millis = |name: &str| result.latency[name].p99_ns as f64 / 1e6;
+    let (corrected, uncorrected) = (millis("request"), millis("request_service"));
+    assert!((80.0..=115.0).contains(&corrected), "p99 {corrected} ms, and it should be about 90");
+    assert!(uncorrected < 60.0, "p99 {uncorrected} ms of what was begun");
+}
+
+/// When requests arrived at the far host, seconds, as tcpdump saw them there.
+fn arrivals(capture: &str) -> Vec<f64> {
+    let requests =
+        capture.lines().filter(|line| line.contains("> 198.18.0.2.7:") && line.contains("length 100"));
+    requests.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+}
+
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    sorted[((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len()) - 1]
+}
+
+/// One connection begins the next request when it has the answer: the time between two arrivals at the far host is what one
+/// request took. Path and server are made slower by known amounts.
+#[test]
+fn netns_latencies_agree_with_tcpdump_at_the_other_end() {
+    let lab = lab();
+    let delay = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let known = delay.clone();
+    let at = delaying(&lab, move || Duration::from_micros(known.load(Ordering::Relaxed)));
+    let mut medians = Vec::new();
+    for micros in [1_000, 3_000] {
+        delay.store(micros, Ordering::Relaxed);
+        let mut tcpdump = lab.far().command("tcpdump").unwrap();
+        tcpdump.args(["-i", lab.far().interface(), "-n", "-l", "-tt", "-B", "65536", "-Z", "root"]);
+        tcpdump.args(["--time-stamp-precision=nano", "tcp", "and", "dst", "port", "7"]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let out = file.reopen().unwrap();
+        let mut tcpdump = tcpdump.stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+        let mut ready = [0; 1];
+        // It says that it listens before it does anything else.
+        tcpdump.stderr.as_mut().unwrap().read_exact(&mut ready).unwrap();
+        let mut settings = settings(echo(), at);
+        settings.duration = None;
+        settings.count = Some(1_000);
+        let result = load(&lab, &settings);
+        assert_eq!(result.state, RunState::Complete, "{}", told(&result));
+        let pid = nix::unistd::Pid::from_raw(tcpdump.id().cast_signed());
+        // What it has captured last waits in the kernel for its next look.
+        std::thread::sleep(Duration::from_millis(1_200));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        tcpdump.wait().unwrap();
+        let seen = arrivals(&std::fs::read_to_string(file.path()).unwrap());
+        assert_eq!(seen.len(), 1_000, "the witness saw all");
+        let mut gaps: Vec<f64> = seen.windows(2).map(|two| (two[1] - two[0]) * 1e9).collect();
+        gaps.sort_by(f64::total_cmp);
+        for (share, figure) in [(0.5, "p50"), (0.99, "p99")] {
+            let seen = quantile(&gaps, share);
+            let allowed = (seen * 0.05).max(2_000.0);
+            let told = |name: &str| {
+                let latency = &result.latency[name];
+                (if share == 0.5 { latency.p50_ns } else { latency.p99_ns }) as f64
+            };
+            let (request, packet) = (told("request"), told("packet"));
+            let all = format!(
+                "{figure}: request {request} ns, packet {packet} ns, tcpdump {seen} ns, with {micros} µs added"
+            );
+            assert!((request - seen).abs() < allowed, "{all}");
+            // A packet has not waited for us between the answer and the next request: the arrivals have.
+            assert!(packet < seen + allowed && packet > micros as f64 * 1e3, "{all}");
+            assert!(share > 0.5 || (packet - seen).abs() < allowed, "{all}");
+        }
+        medians.push((result.latency["request"].p50_ns as f64, quantile(&gaps, 0.5)));
+    }
+    let (told, seen) = (medians[1].0 - medians[0].0, medians[1].1 - medians[0].1);
+    assert!((told - seen).abs() < (seen * 0.05).max(2_000.0), "{told} ns more, and tcpdump {seen} ns");
+    // The delaying server shares two processors with all else, and adds a little of its own.
+    assert!((told - 2e6).abs() < 6e5, "2 ms more are {told} ns more");
+}
+
+/// Spinners on the worker's core until they are dropped.
+struct Spinners(Arc<AtomicBool>, Vec<std::thread::JoinHandle<()>>);
+
+impl Spinners {
+    fn on(core: usize, count: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let spin = |_| {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                core_affinity::set_for_current(core_affinity::CoreId { id: core });
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        };
+        let threads = (0..count).map(spin).collect();
+        Self(stop, threads)
+    }
+}
+
+impl Drop for Spinners {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        for thread in self.1.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[test]
+fn netns_a_starved_generator_is_not_believed() {
+    let lab = lab();
+    let server = TcpService::start(lab.far(), lab.far().at(7), TcpJob::Echo).unwrap();
+    let mut settings = settings(echo(), server.address());
+    settings.duration = Some(Duration::from_secs(2));
+    settings.rate = Some(Rate { per_second: 2_000.0, poisson: false });
+    settings.connections = 8;
+    let core = core_affinity::get_core_ids().and_then(|ids| ids.last().copied()).unwrap();
+    let spinners = Spinners::on(core.id, 2);
+    let result = load(&lab, &LoadSettings { ..settings });
+    drop(spinners);
+    let verdict = result.verdict.expect("a run that was measured is judged");
+    let codes: Vec<ReasonCode> = verdict.reasons.iter().map(|reason| reason.code).collect();
+    assert!(!verdict.valid, "believed with {:?}", result.cpu);
+    assert!(
+        codes.contains(&ReasonCode::CpuShared) || codes.contains(&ReasonCode::GeneratorLate),
+        "{codes:?} {:?}",
+        result.cpu
+    );
+}
