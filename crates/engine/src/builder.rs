@@ -193,6 +193,15 @@ impl EngineBuilder {
         self
     }
 
+    /// How long a connection must have rested in TIME-WAIT before a new one takes its two ends (RFC 6191): a second if not
+    /// given. A load generator that opens many connections towards few ports gives less, down to two ticks of
+    /// our timestamps, two milliseconds. Sockets wait a second anyway.
+    #[must_use]
+    pub fn time_wait_rest(mut self, rest: Duration) -> Self {
+        self.tcp.time_wait_rest = rest;
+        self
+    }
+
     /// Bytes that a socket may have written and not yet acknowledged; rounded up to a power of two.
     #[must_use]
     pub fn send_buffer(mut self, bytes: usize) -> Self {

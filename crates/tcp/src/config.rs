@@ -212,6 +212,10 @@ pub struct Config {
     /// Let a new connection of ours follow on one in TIME-WAIT, where timestamps keep the two apart (RFC 6191). It
     /// is done when the port is named, or none else is left.
     pub time_wait_reuse: bool,
+    /// How long a connection must have rested in TIME-WAIT before one of ours follows on it. A second, as on Linux,
+    /// suits every clock that timestamps may tick by; ours ticks every millisecond, and a peer that keeps no
+    /// TIME-WAIT of its own need not be waited for longer than that.
+    pub time_wait_rest: Duration,
     /// Use Fast Open for those who give data with the connection (RFC 7413); servers are asked for it one by one.
     pub fast_open: bool,
     /// What becomes of metrics of earlier connections.
@@ -281,6 +285,7 @@ impl Default for Config {
             abort_on_overflow: false,
             max_time_wait: 16_384,
             time_wait_reuse: true,
+            time_wait_rest: Duration::from_secs(1),
             fast_open: true,
             metrics: MetricsCache::Careful,
             metrics_hosts: 1_024,

@@ -1,6 +1,8 @@
 //! TIME-WAIT without a connection (RFC 9293 section 3.6.1): what is needed to answer old duplicates and to know
 //! when the same two ends may be connected again, and nothing else.
 
+use std::time::Duration;
+
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::{TcpFlags, Timestamps};
 
@@ -19,9 +21,8 @@ use crate::time::Instant;
 /// reached that is not scaled, and with timestamps it need not be farther.
 const BEYOND: u32 = 0x1_0000;
 
-/// How long after the last segment a successor may be opened from our side, at least: its timestamps must be later
-/// than all that were sent, on clocks that may tick as slowly as once a second (RFC 6191, RFC 7323 section 5.4).
-const REST_NS: u64 = 1_000_000_000;
+/// Our timestamps tick every millisecond: those of a successor differ after two.
+const TICK: Duration = Duration::from_millis(2);
 
 /// What is left of a connection. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,10 +117,14 @@ impl TimeWait {
     }
 
     /// Where a connection that we open between the same ends may begin, if it may: both ends send timestamps, and
-    /// the last segment is more than a second ago, so that nothing old can be taken for new (RFC 6191 section 2,
-    /// from the other side).
-    pub fn successor(&self, now: Instant) -> Option<SeqNum> {
-        let rested = now.nanos_since(self.last) > REST_NS;
+    /// the last segment is more than `rest` ago ([`Config::time_wait_rest`]), so that its timestamps are later than all
+    /// that were sent and nothing old can be taken for new (RFC 6191 section 2, from the other side; RFC 7323
+    /// section 5.4).
+    ///
+    /// [`Config::time_wait_rest`]: crate::Config::time_wait_rest
+    pub fn successor(&self, now: Instant, rest: Duration) -> Option<SeqNum> {
+        let least = u64::try_from(rest.max(TICK).as_nanos()).unwrap_or(u64::MAX);
+        let rested = now.nanos_since(self.last) > least;
         (self.stamp.is_some() && rested).then(|| self.snd_nxt + BEYOND)
     }
 

@@ -33,7 +33,7 @@ impl Stack {
         shared: Option<Arc<SocketShared>>,
     ) -> Result<(), Option<Arc<SocketShared>>> {
         let until = remains.until().as_nanos();
-        let followable = self.config.tcp.time_wait_reuse && remains.successor(Instant::NEVER).is_some();
+        let followable = self.successor(Instant::NEVER, &remains).is_some();
         match self.resting.insert(key, Resting { remains, shared, keeper }, until) {
             Ok(_) => {
                 match keeper {
@@ -134,7 +134,13 @@ impl Stack {
     pub(crate) fn may_follow(&self, now: Instant, local: SocketAddr, remote: SocketAddr) -> bool {
         let resting = FlowKey::new(local, remote).and_then(|key| self.resting.find(&key));
         let Some((_, resting)) = resting.and_then(|index| self.resting.get(index)) else { return false };
-        self.config.tcp.time_wait_reuse && resting.remains.successor(now).is_some()
+        self.successor(now, &resting.remains).is_some()
+    }
+
+    /// Where a connection of ours that follows on this one would begin, if it may.
+    fn successor(&self, now: Instant, remains: &TimeWait) -> Option<SeqNum> {
+        let tcp = &self.config.tcp;
+        if tcp.time_wait_reuse { remains.successor(now, tcp.time_wait_rest) } else { None }
     }
 
     /// Whether there is a connection in TIME-WAIT between these ends.
@@ -148,7 +154,7 @@ impl Stack {
             return None;
         }
         let index = self.resting.find(key)?;
-        let least = self.resting.get(index)?.1.remains.successor(now);
+        let least = self.resting.get(index).and_then(|(_, resting)| self.successor(now, &resting.remains));
         self.counters.tally(Tally::TimeWaitReused);
         self.end_rest(index);
         least

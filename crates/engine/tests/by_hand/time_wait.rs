@@ -58,6 +58,25 @@ fn a_named_port_is_used_again_a_second_after_the_last_segment() {
     net.stacks[A].connect(Family::V4.at(B, 81), 4_321).unwrap();
 }
 
+#[test]
+fn a_stack_that_is_told_to_waits_two_milliseconds_before_it_follows_on() {
+    let hasty = TcpConfig { time_wait_rest: std::time::Duration::ZERO, ..TcpConfig::default() };
+    let mut net = Net::new([with(hasty), options(B)], CLEAN, 1);
+    let listener = net.stacks[B].listen(Family::V4.at(B, 80), 8);
+    for round in 0..50 {
+        let client = net.stacks[A].connect(Family::V4.at(B, 80), 4_321).unwrap();
+        net.run(10 * MS);
+        let server = net.stacks[B].accept(listener).expect("each successor is taken by the peer");
+        net.stacks[A].close(client);
+        net.run(MS);
+        net.stacks[B].close(server);
+        net.run(MS);
+        assert!(net.stacks[A].connect(Family::V4.at(B, 80), 4_321).is_err(), "too early");
+        net.run(3 * MS);
+        assert_eq!(net.counted(A, "time_wait_reused"), round);
+    }
+}
+
 /// The first segment with SYN of A's that was logged.
 fn first_syn(net: &Net) -> TcpHeader {
     let log = net.log.as_ref().unwrap();

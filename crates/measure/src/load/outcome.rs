@@ -289,6 +289,12 @@ fn judge_end(
             let text = format!("{target}: no request was answered before the time was up: raise -t");
             result.fail(ErrorCode::TimedOut, text);
         }
+        _ if !anything && counts.connections_opened == 0 => {
+            let text = format!(
+                "{target}: no connection was answered before the time was up: see that the host is up, or raise -t"
+            );
+            result.fail(ErrorCode::TimedOut, text);
+        }
         _ => {}
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bypath::{EngineBuilder, SendSource};
 
@@ -65,6 +66,9 @@ fn times(settings: &LoadSettings) -> (Window, Option<Steps>) {
     (Window { warm_up, interval: nanos(settings.interval), end }, steps)
 }
 
+/// Ports come round soon where connections are short; peers whose timestamps tell old from new need no longer rest.
+const TIME_WAIT_REST: Duration = Duration::from_millis(2);
+
 /// What worker `index` of `workers` has of a whole.
 fn part(whole: u64, index: usize, workers: usize) -> u64 {
     let workers = workers as u64;
@@ -82,6 +86,7 @@ impl Plan {
         let (window, steps) = times(settings);
         let builder = builder
             .observe_segments(true)
+            .time_wait_rest(TIME_WAIT_REST)
             .max_connections((settings.connections as usize).div_ceil(workers.max(1)) * 2 + 1024)
             .client_ports(ports(settings));
         let mut work = Work { settings, workers, window, steps, collectors: Vec::new(), writers: Vec::new() };
