@@ -19,9 +19,11 @@ use std::sync::atomic::AtomicBool;
 
 use bypath_tcp::{Config, Instant};
 use bypath_wire::ethernet::MacAddr;
+use bypath_xdp::DeviceStats;
 use crossbeam::queue::ArrayQueue;
 
 use crate::client_ports::Candidates;
+use crate::desk::Surroundings;
 use crate::flow::BoxedService;
 use crate::packet::{PacketList, RxPacket};
 use crate::ports::{Ownership, PortAllocator, PortLease};
@@ -249,12 +251,8 @@ impl Stack {
 
     fn wake(&mut self) {
         if self.inner.is_wake_due(self.now) {
-            let stats = WorkerStats {
-                flows: self.inner.flow_count(),
-                counters: self.inner.counters,
-                ..WorkerStats::default()
-            };
-            self.inner.wake(self.now, &stats);
+            let device = &DeviceStats::default;
+            self.inner.wake(self.now, &Surroundings { time: WorkerStats::default(), device });
         }
     }
 

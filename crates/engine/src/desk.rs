@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bypath_tcp::Instant;
+use bypath_xdp::DeviceStats;
 
 use crate::service::{ConnectionId, ServiceConnection};
 use crate::stack::Stack;
@@ -26,27 +27,32 @@ pub enum ConnectError {
     TooManyConnections,
 }
 
+/// What a desk knows of the worker besides its stack.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    /// Its number, and where its time went.
+    pub(crate) time: WorkerStats,
+    pub(crate) device: &'a dyn Fn() -> DeviceStats,
+}
+
 /// A worker as its service may use it in [`crate::Service::on_wake`]. What is asked for here is sent when that
 /// returns; what comes of it is told by the service's other methods.
 pub struct Desk<'a> {
     stack: &'a mut Stack,
     now: Instant,
-    stats: &'a WorkerStats,
+    worker: &'a Surroundings<'a>,
     stop: bool,
 }
 
 impl std::fmt::Debug for Desk<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Desk")
-            .field("worker", &self.stats.worker)
-            .field("now", &self.now)
-            .finish_non_exhaustive()
+        f.debug_struct("Desk").field("worker", &self.worker()).field("now", &self.now).finish_non_exhaustive()
     }
 }
 
 impl<'a> Desk<'a> {
-    pub(crate) fn new(stack: &'a mut Stack, now: Instant, stats: &'a WorkerStats) -> Self {
-        Self { stack, now, stats, stop: false }
+    pub(crate) fn new(stack: &'a mut Stack, now: Instant, worker: &'a Surroundings<'a>) -> Self {
+        Self { stack, now, worker, stop: false }
     }
 
     pub(crate) fn has_stopped(&self) -> bool {
@@ -60,7 +66,7 @@ impl<'a> Desk<'a> {
 
     /// Number of the worker.
     pub fn worker(&self) -> usize {
-        self.stats.worker
+        self.worker.time.worker
     }
 
     /// Begins a connection to `remote`, from `local` if given, from the address that the routes choose otherwise.
@@ -81,9 +87,14 @@ impl<'a> Desk<'a> {
         self.stack.service_connection(self.now, id.flow())
     }
 
-    /// The worker's figures, as of this wake-up.
-    pub fn counters(&self) -> &WorkerStats {
-        self.stats
+    /// The worker's figures as of now. The kernel is asked for some of them: for every interval, not for every wake-up.
+    pub fn counters(&self) -> WorkerStats {
+        WorkerStats {
+            flows: self.stack.flow_count(),
+            counters: self.stack.counters,
+            device: (self.worker.device)(),
+            ..self.worker.time
+        }
     }
 
     /// This worker's service is done. When all of them are, the engine stops: connections that are being closed get a

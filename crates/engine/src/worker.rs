@@ -15,6 +15,7 @@ use crossbeam::queue::ArrayQueue;
 
 use crate::control::ControlMessage;
 use crate::counters::{Cause, Counters};
+use crate::desk::Surroundings;
 use crate::device_egress::DeviceEgress;
 use crate::flow::SocketEnd;
 use crate::handoff::{HandoffReceiver, HandoffSender};
@@ -164,6 +165,11 @@ impl TimeSpent {
         self.rounds += 1;
     }
 
+    fn stats(&self, worker: usize) -> WorkerStats {
+        let &Self { busy_ns, idle_ns, rounds, busy_rounds, .. } = self;
+        WorkerStats { worker, busy_ns, idle_ns, rounds, busy_rounds, ..WorkerStats::default() }
+    }
+
     /// There was something to do in it, or not.
     fn end(&mut self, busy: bool) {
         self.busy = busy;
@@ -269,8 +275,9 @@ impl<D: Device> Worker<D> {
         if !self.stack.is_wake_due(now) || self.stopping {
             return false;
         }
-        let stats = self.stats();
-        if self.stack.wake(now, &stats) == Woken::Done {
+        let device = &self.device;
+        let surroundings = Surroundings { time: self.time.stats(self.index), device: &|| device.stats() };
+        if self.stack.wake(now, &surroundings) == Woken::Done {
             self.stack.events.push_back(StackEvent::ServiceDone(self.index));
         }
         true
@@ -278,14 +285,10 @@ impl<D: Device> Worker<D> {
 
     fn stats(&self) -> WorkerStats {
         WorkerStats {
-            worker: self.index,
-            busy_ns: self.time.busy_ns,
-            idle_ns: self.time.idle_ns,
-            rounds: self.time.rounds,
-            busy_rounds: self.time.busy_rounds,
             flows: self.stack.flow_count(),
             counters: self.stack.counters,
             device: self.device.stats(),
+            ..self.time.stats(self.index)
         }
     }
 
@@ -503,3 +506,7 @@ fn hand_off(
         counters.count(Cause::Handoff);
     }
 }
+
+#[cfg(test)]
+#[path = "worker_bench.rs"]
+mod bench;

@@ -6,14 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use bypath_tcp::{Connection, Instant, Segment, TxSegment};
 
 use super::Stack;
-use crate::desk::{ConnectError, Desk};
+use crate::desk::{ConnectError, Desk, Surroundings};
 use crate::flow::{App, Keeper, ServiceEnd};
 use crate::flow_table::FlowKey;
 use crate::segment_log::SegmentLog;
 use crate::service::{About, NoService, ServiceConnection};
 use crate::slab::FlowId;
 use crate::source::SendQueue;
-use crate::worker_stats::WorkerStats;
 
 /// What became of a service's wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +35,11 @@ impl Stack {
     }
 
     /// Calls the service.
-    pub(crate) fn wake(&mut self, now: Instant, stats: &WorkerStats) -> Woken {
+    pub(crate) fn wake(&mut self, now: Instant, worker: &Surroundings<'_>) -> Woken {
         self.woken = true;
         // Nothing that a desk offers calls the service: what comes of it waits for the round's end.
         let mut service = std::mem::replace(&mut self.service, Box::new(NoService));
-        let mut desk = Desk::new(self, now, stats);
+        let mut desk = Desk::new(self, now, worker);
         service.on_wake(&mut desk);
         let done = desk.has_stopped();
         self.service = service;

@@ -131,8 +131,8 @@ pub(crate) struct Stack {
     waiting_flows: HashMap<IpAddr, Vec<FlowId>>,
     waiting_datagrams: VecDeque<(IpAddr, WaitingDatagram)>,
     dirty: Vec<u32>,
-    /// Flows with more to send than the device had room for.
-    blocked: Vec<u32>,
+    /// Flows with more to send than the device had room for, or than one sends in one turn.
+    blocked: VecDeque<u32>,
     spare_rings: Vec<(ByteProducer, ByteConsumer)>,
     pub(crate) port: Arc<WorkerPort>,
     pub(crate) counters: Counters,
@@ -203,7 +203,7 @@ impl Stack {
             waiting_flows: HashMap::new(),
             waiting_datagrams: VecDeque::new(),
             dirty: Vec::with_capacity(1024),
-            blocked: Vec::with_capacity(1024),
+            blocked: VecDeque::with_capacity(1024),
             spare_rings: (0..config.reassembly_rings)
                 .map(|_| byte_ring(config.tcp.receive_buffer as usize))
                 .collect(),

@@ -23,7 +23,15 @@ impl Stack {
     /// Sends what the flows touched since the last time want to send, wakes their sockets and files their
     /// timers.
     pub(crate) fn flush<E: Egress>(&mut self, now: Instant, egress: &mut E) {
-        self.dirty.append(&mut self.blocked);
+        // Who waited for room goes first, in turn, and only while there is room: a million flows that have something
+        // to say must not all be looked at for each batch that the device takes.
+        for _ in 0..self.blocked.len() {
+            if !egress.has_room(1) {
+                break;
+            }
+            let Some(index) = self.blocked.pop_front() else { break };
+            self.flush_flow(now, index, egress);
+        }
         let mut dirty = std::mem::take(&mut self.dirty);
         for index in dirty.drain(..) {
             self.flush_flow(now, index, egress);
@@ -102,7 +110,7 @@ impl Stack {
         self.counters.segs_retrans += retransmitted;
         if more && !flow.dirty {
             flow.dirty = true;
-            self.blocked.push(index);
+            self.blocked.push_back(index);
         }
         if flow.conn.state() == State::Closed && flow.pending_reset.is_none() {
             let mut events = Events::none();

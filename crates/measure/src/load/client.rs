@@ -430,7 +430,7 @@ impl<E: Exchange> Client<E> {
         let before = &mut self.before;
         let Some(recorder) = &mut self.recorder else { return };
         let tally = recorder.record();
-        before.count(desk.counters(), tally);
+        before.count(&desk.counters(), tally);
         tally.counts.bytes_verified += checked.verified;
         tally.counts.bytes_corrupt += checked.corrupt;
         (tally.open, tally.under_way) = (open, under_way);
@@ -458,7 +458,7 @@ impl<E: Exchange> Client<E> {
         let checked = self.exchange.take_checked();
         if let Some(mut recorder) = self.recorder.take() {
             let tally = recorder.record();
-            self.before.count(desk.counters(), tally);
+            self.before.count(&desk.counters(), tally);
             tally.counts.intended += missed;
             tally.counts.bytes_verified += checked.verified;
             tally.counts.bytes_corrupt += checked.corrupt;
