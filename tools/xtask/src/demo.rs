@@ -1,4 +1,4 @@
-//! `cargo xtask demo` and `cargo xtask lab`: building the release and handing over to it.
+//! `cargo xtask demo`, `versus` and `lab`: building the release and handing over to it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,6 +20,16 @@ pub(crate) fn run() -> Result<()> {
     demo.arg("--ceiling").arg(release.join("examples/ceiling"));
     demo.arg("--files").arg(target_dir().join("demo"));
     hand_over(&mut demo)
+}
+
+/// Builds the release, and compares it with the kernel's stack as root.
+pub(crate) fn versus(args: &[String]) -> Result<()> {
+    setup::ensure()?;
+    println!("versus: building the release");
+    shell::run(&mut cargo(&["build", "--release", "--locked", "-p", "bypath-cli", "-p", "bypath-versus"]))?;
+    let release = target_dir().join("release");
+    let mut versus = as_root(&release.join("bypath-versus"))?;
+    hand_over(versus.arg("--bypath").arg(release.join("bypath")).args(args))
 }
 
 /// Runs the built `bypath lab`, building it when it is not there.

@@ -16,6 +16,7 @@ usage: cargo xtask COMMAND
   setup          install the Debian packages that building and testing need
   test           format, lints, documentation, then every test; namespace tests need root
   demo           build the release and fetch files from real servers in a lab
+  versus         build the release and compare it with the kernel's stack, curl and wrk, on the same wire; --json FILE
   ledger         make docs/compliance.md of its tables and check both; --check writes nothing
   fuzz           the fuzz targets, some minutes each; --help tells more
   lab ARGS…      the built `bypath lab`: up, down, exec, status
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         "setup" => setup::run(),
         "test" => test::run(&rest),
         "demo" => demo::run(),
+        "versus" => demo::versus(&rest),
         "ledger" => ledger::run(&rest),
         "lab" => demo::lab(&rest),
         "fuzz" => fuzz::run(&rest),
