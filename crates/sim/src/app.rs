@@ -168,6 +168,29 @@ impl Endpoint {
         self.progress = Progress::Open;
     }
 
+    /// What it says first, as far as it is short enough to be said with the SYN.
+    pub(crate) fn first_bytes<'a>(&self, buffer: &'a mut [u8]) -> &'a [u8] {
+        let len = match self.script.steps.first() {
+            Some(Step::Write(total)) => {
+                usize::try_from(*total).unwrap_or(usize::MAX).min(self.script.write.0)
+            }
+            _ => 0,
+        };
+        let bytes = &mut buffer[..len.min(4_000)];
+        self.own.fill(0, bytes);
+        bytes
+    }
+
+    /// The stack has taken the first bytes with the connection.
+    pub(crate) fn gave(&mut self, len: u64) {
+        (self.sent, self.done) = (len, len);
+    }
+
+    /// Whether it has ended, whichever way.
+    pub(crate) fn is_over(&self) -> bool {
+        !matches!(self.progress, Progress::Waiting | Progress::Open)
+    }
+
     pub(crate) fn script(&self) -> &Script {
         &self.script
     }

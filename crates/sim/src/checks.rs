@@ -1,5 +1,7 @@
 //! What must hold of hosts, applications and links, beyond what each packet shows.
 
+use bypath::by_hand::Memory;
+
 use crate::app::{Endpoint, Progress};
 use crate::host::FEW;
 use crate::invariants::Violation;
@@ -12,7 +14,14 @@ impl World {
         if host.stack.connections() > host.opened + self.endpoints.len() {
             return Err(Violation(format!("host {index} has more connections than were ever opened")));
         }
-        if host.live.len() > FEW || host.stack.next_deadline().is_some() {
+        if host.live.len() > FEW {
+            return Ok(());
+        }
+        let memory = host.stack.memory();
+        if memory.receive > host.most_memory.receive || memory.reassembly > host.most_memory.reassembly {
+            return Err(Violation(format!("host {index} keeps more than it may: {memory:?}")));
+        }
+        if host.stack.next_deadline().is_some() {
             return Ok(());
         }
         for id in &host.live {
@@ -93,6 +102,10 @@ impl World {
             let left = host.stack.connections();
             if left > forgotten[index] {
                 return Err(Violation(format!("host {index} is left with {left} connections and no timer")));
+            }
+            let memory = host.stack.memory();
+            if left == 0 && memory != Memory::default() {
+                return Err(Violation(format!("host {index} is left with {memory:?} and no connection")));
             }
         }
         if self.events.packets() > 0 {

@@ -120,7 +120,7 @@ impl Direction {
         self.sequence(tcp, peer, offer)?;
         if flags.contains(TcpFlags::ACK) && !peer.past && !peer.contested && peer.iss.is_some() {
             self.acknowledgement(tcp, peer, offer)?;
-            self.options(tcp, peer)?;
+            self.options(limits, tcp, peer)?;
         } else if let Some(ts) = tcp.options.timestamps {
             self.ts_value = Some(ts.value);
         }
@@ -214,7 +214,7 @@ impl Direction {
         Ok(())
     }
 
-    fn options(&mut self, tcp: &TcpPacket<'_>, peer: &Direction) -> Check {
+    fn options(&mut self, limits: &Limits, tcp: &TcpPacket<'_>, peer: &Direction) -> Check {
         let (Some(own), Some(other)) = (&self.syn, &peer.syn) else { return Ok(()) };
         let syn = tcp.header.flags.contains(TcpFlags::SYN);
         if !syn {
@@ -225,10 +225,12 @@ impl Direction {
         let agreed = own.timestamps && other.timestamps;
         match tcp.options.timestamps {
             Some(ts) if agreed => {
-                if let Some(before) = self.ts_value {
+                // A cookie has options in the last digits.
+                if let Some(before) = self.ts_value.filter(|_| !(syn && limits.replays)) {
                     ensure((ts.value.wrapping_sub(before) as i32) >= 0, || "its timestamp goes back".into())?;
                 }
-                self.ts_value = Some(ts.value);
+                let latest = self.ts_value.filter(|before| (ts.value.wrapping_sub(*before) as i32) < 0);
+                self.ts_value = latest.or(Some(ts.value));
                 if let Some(sent) = peer.ts_value {
                     ensure((sent.wrapping_sub(ts.echo) as i32) >= 0, || {
                         "echoes a timestamp never sent".into()

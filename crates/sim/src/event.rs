@@ -23,6 +23,8 @@ pub(crate) enum Event {
     Host(u32),
     /// An application's pause is over.
     Endpoint(u32),
+    /// A host accepts again.
+    Accept(u32),
     /// A link lets go of what it has held back.
     Link(u32),
 }

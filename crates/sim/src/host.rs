@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use bypath::by_hand::{Link, Stack, TcpPort};
+use bypath::by_hand::{Link, Memory, Stack, TcpPort};
 
 use crate::link::nanos;
 use crate::packet::{Medium, host_address, host_mac};
@@ -19,6 +19,13 @@ pub(crate) struct Host {
     pub(crate) wake_at: u64,
     /// Length of a batch.
     pub(crate) coalesce: u64,
+    /// Its applications give their first bytes with the connection, and take them with it.
+    pub(crate) fast_open: bool,
+    /// Nothing is accepted before, and for how long after each connection.
+    pub(crate) accept_at: u64,
+    pub(crate) accept_pause: u64,
+    /// What it may keep for received data.
+    pub(crate) most_memory: Memory,
     /// Connections that it ever had.
     pub(crate) opened: usize,
     /// Rounds at the same nanosecond.
@@ -46,8 +53,11 @@ impl Host {
             plan.connections.iter().filter(|c| c.hosts[1] == index).map(|c| c.ports[1]).collect();
         ports.sort_unstable();
         ports.dedup();
-        let listeners =
+        let listeners: Vec<TcpPort> =
             ports.into_iter().map(|port| stack.listen((address, port).into(), host.backlog)).collect();
+        if host.fast_open {
+            listeners.iter().for_each(|listener| stack.set_fast_open(*listener, host.backlog));
+        }
         Self {
             stack,
             listeners,
@@ -55,6 +65,13 @@ impl Host {
             touched: Vec::new(),
             wake_at: u64::MAX,
             coalesce: nanos(host.coalesce),
+            fast_open: host.fast_open,
+            accept_at: 0,
+            accept_pause: nanos(host.accept_pause),
+            most_memory: Memory {
+                receive: host.options.receive_memory,
+                reassembly: host.options.reassembly_memory,
+            },
             opened: 0,
             rounds: (0, 0),
         }

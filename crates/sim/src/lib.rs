@@ -30,6 +30,7 @@ pub mod invariants;
 pub mod link;
 pub mod loss;
 pub mod measure;
+mod opening;
 pub mod packet;
 pub mod plan;
 pub mod rng;

@@ -97,6 +97,7 @@ impl Bottleneck {
                 ports: [40_000, 80],
                 scripts: [Script::bulk(u64::MAX / 4), Script::sink()],
                 at: *at,
+                after: None,
             });
         }
         let tcp = Config { receive_buffer: self.buffers, ..self.tcp.clone() };

@@ -60,6 +60,7 @@ impl Plan {
             ports: [40_000 + n, 80],
             scripts: [client, server],
             at: Duration::ZERO,
+            after: None,
         });
         self
     }
@@ -113,11 +114,22 @@ pub struct HostPlan {
     pub coalesce: Duration,
     /// Connections that may wait to be accepted.
     pub backlog: usize,
+    /// After each connection that it accepts, it accepts none for so long.
+    pub accept_pause: Duration,
+    /// Its applications give their first bytes with the connection, and take them with it (RFC 7413).
+    pub fast_open: bool,
 }
 
 impl Default for HostPlan {
     fn default() -> Self {
-        Self { options: StackOptions::default(), v6: false, coalesce: Duration::ZERO, backlog: 1_024 }
+        Self {
+            options: StackOptions::default(),
+            v6: false,
+            coalesce: Duration::ZERO,
+            backlog: 1_024,
+            accept_pause: Duration::ZERO,
+            fast_open: false,
+        }
     }
 }
 
@@ -130,6 +142,8 @@ pub struct ConnectionPlan {
     pub ports: [u16; 2],
     /// What their applications do.
     pub scripts: [Script; 2],
-    /// When it is opened.
+    /// When it is opened; or how long after the end of the one before it.
     pub at: Duration,
+    /// The connection, by its number, whose ports it takes when both ends of that are done.
+    pub after: Option<usize>,
 }

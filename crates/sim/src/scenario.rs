@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bypath::by_hand::StackOptions;
-use bypath_tcp::{Config, CongestionControl, CookieMode};
+use bypath_tcp::{Config, CongestionControl, CookieMode, EcnMode, MetricsCache, MtuProbing, Pacing};
 
 use crate::app::{Script, Step};
 use crate::link::{LinkSpec, Queue};
@@ -33,6 +33,20 @@ pub fn from_seed(seed: u64) -> Plan {
     if rng.chance(0.1) {
         press(&mut rng, &mut plan);
     }
+    let fast_open = rng.chance(0.15);
+    if fast_open {
+        plan.hosts.iter_mut().for_each(|host| host.fast_open = true);
+        plan.rules.replays = true;
+    }
+    if rng.chance(0.1) {
+        // Slower than the peers open, but not than they give up. What has no room is not answered: a handshake by
+        // cookie whose end finds none would be refused.
+        plan.hosts.iter_mut().for_each(|host| {
+            host.options.tcp.syn_cookies = CookieMode::Off;
+            host.accept_pause = Duration::from_millis(rng.between(1, 1_500));
+            host.backlog = rng.pick(&[16, 2, 1]);
+        });
+    }
     let connections = if rng.chance(0.6) { 1 } else { rng.between(2, 4) };
     let style = rng.between(0, 9);
     // Many at once are smaller, so that each seed costs about the same.
@@ -42,11 +56,29 @@ pub fn from_seed(seed: u64) -> Plan {
         let turned = rng.chance(0.3);
         let (hosts, ports) =
             if turned { ([1, 0], [50_000 + n as u16, 81]) } else { ([0, 1], [40_000 + n as u16, 80]) };
-        let at = Duration::from_micros(rng.between(0, 100_000));
-        plan.connections.push(ConnectionPlan { hosts, ports, scripts: [client, server], at });
+        // Those that are later may have a cookie from those before.
+        let at = Duration::from_micros(rng.between(0, if fast_open { 2_000_000 } else { 100_000 }));
+        plan.connections.push(ConnectionPlan { hosts, ports, scripts: [client, server], at, after: None });
+    }
+    if !plan.rules.may_fail && !plan.rules.replays && style < 9 && rng.chance(0.15) {
+        follow(&mut rng, &mut plan, share / 2);
     }
     plan.rules.most_events = 2_000_000;
     plan
+}
+
+/// Another connection between the same ports as one before, as soon as that is over or a while later: through its
+/// TIME-WAIT at either end.
+fn follow(rng: &mut Rng, plan: &mut Plan, share: u64) {
+    for _ in 0..rng.between(1, 2) {
+        let before = plan.connections.len() - 1;
+        let style = rng.between(0, 8);
+        let (client, server) = scripts(rng, style, share);
+        let ConnectionPlan { hosts, ports, .. } = plan.connections[before];
+        let at = Duration::from_millis(rng.pick(&[0, 1, 50, 1_000, 30_000, 61_000]));
+        let after = Some(before);
+        plan.connections.push(ConnectionPlan { hosts, ports, scripts: [client, server], at, after });
+    }
 }
 
 fn host(rng: &mut Rng, v6: bool, mtu: u32) -> HostPlan {
@@ -56,7 +88,22 @@ fn host(rng: &mut Rng, v6: bool, mtu: u32) -> HostPlan {
             CongestionControl::Cubic,
             CongestionControl::NewReno,
             CongestionControl::Bbr,
+            CongestionControl::Dctcp,
             CongestionControl::None,
+        ]),
+        ecn: rng.pick(&[EcnMode::Accept, EcnMode::Accept, EcnMode::Request, EcnMode::Accurate, EcnMode::Off]),
+        pacing: rng.pick(&[Pacing::Auto, Pacing::Auto, Pacing::Auto, Pacing::On, Pacing::Off]),
+        mtu_probing: rng.pick(&[
+            MtuProbing::OnBlackHole,
+            MtuProbing::OnBlackHole,
+            MtuProbing::Always,
+            MtuProbing::Off,
+        ]),
+        metrics: rng.pick(&[
+            MetricsCache::Careful,
+            MetricsCache::Careful,
+            MetricsCache::Full,
+            MetricsCache::Off,
         ]),
         receive_buffer: 1 << rng.between(12, 18),
         initial_receive_buffer: 1 << rng.between(12, 17),
@@ -70,20 +117,36 @@ fn host(rng: &mut Rng, v6: bool, mtu: u32) -> HostPlan {
         window_scaling: rng.chance(0.8),
         nodelay: rng.chance(0.3),
         initial_window_segments: rng.pick(&[10, 10, 10, 1, 2, 4, 30]),
+        dsack: rng.chance(0.9),
+        rack: rng.chance(0.85),
+        tail_loss_probe: rng.chance(0.9),
+        prr: rng.chance(0.9),
+        undo: rng.chance(0.9),
+        f_rto: rng.chance(0.9),
+        limited_transmit: rng.chance(0.9),
+        rto_restart: rng.chance(0.1),
+        strict_nagle: rng.chance(0.1),
+        time_wait_reuse: rng.chance(0.9),
         keep_alive: rng.chance(0.1).then(|| Duration::from_millis(rng.between(100, 60_000))),
         ..Config::default()
     };
+    // Now and then less than the connections would like.
+    let memory = |rng: &mut Rng, all: u64| if rng.chance(0.1) { 1 << rng.between(12, 17) } else { all };
+    let defaults = StackOptions::default();
     HostPlan {
         options: StackOptions {
             mtu,
             tcp,
             send_buffer: 1 << rng.between(12, 18),
             max_connections: 16,
-            ..StackOptions::default()
+            receive_memory: memory(rng, defaults.receive_memory),
+            reassembly_memory: memory(rng, defaults.reassembly_memory),
+            ..defaults
         },
         v6,
         coalesce: Duration::from_nanos(if rng.chance(0.4) { rng.between(1_000, 200_000) } else { 0 }),
         backlog: 16,
+        ..HostPlan::default()
     }
 }
 

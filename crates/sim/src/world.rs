@@ -1,20 +1,19 @@
 //! Hosts, links and connections on a virtual clock: takes the next event, lets the host that it concerns do what
 //! a worker's round does, carries what it sends, and checks what must hold.
 
-use std::net::SocketAddr;
-
 use bypath::by_hand::Stack;
 use bypath_tcp::Instant;
 use hashbrown::HashMap;
 
-use crate::app::{Endpoint, Progress};
+use crate::app::Endpoint;
 use crate::capture::{Capture, Direction};
 use crate::event::{Event, Events, Packet};
-use crate::host::{FEW, Host, host_at};
+use crate::host::{FEW, Host};
 use crate::invariants::{Violation, WireWatch};
 use crate::link::{Fate, Link, LinkStats, nanos};
-use crate::packet::{self, Medium, host_address};
-use crate::plan::{ConnectionPlan, Plan, Rules};
+use crate::opening::Successor;
+use crate::packet::{self, Medium};
+use crate::plan::{Plan, Rules};
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,13 +40,15 @@ pub struct World {
     pub(crate) events: Events,
     pub(crate) endpoints: Vec<Endpoint>,
     /// By host, own port, other host, its port.
-    by_ports: HashMap<(usize, u16, usize, u16), usize, ahash::RandomState>,
+    pub(crate) by_ports: HashMap<(usize, u16, usize, u16), usize, ahash::RandomState>,
     pub(crate) watch: Option<WireWatch>,
     capture: Option<Capture>,
     pub(crate) now: u64,
     summary: Summary,
-    buffer: Vec<u8>,
-    open: usize,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) open: usize,
+    /// The connections that take the ports of others, by those.
+    pub(crate) successors: HashMap<usize, Successor, ahash::RandomState>,
 }
 
 impl World {
@@ -85,43 +86,12 @@ impl World {
             summary: Summary::default(),
             buffer: vec![0; 1 << 14],
             open: 0,
+            successors: HashMap::with_hasher(ahash::RandomState::with_seeds(1, 3, 5, 7)),
         };
         for (index, connection) in plan.connections.iter().enumerate() {
-            world.add(plan, index as u64, connection);
+            world.add(plan, index, connection);
         }
         world
-    }
-
-    fn add(&mut self, plan: &Plan, index: u64, connection: &ConnectionPlan) {
-        let [client, server] = connection.hosts;
-        let address = |host: usize, port| SocketAddr::new(host_address(host, plan.hosts[host].v6), port);
-        let ends = [address(client, connection.ports[0]), address(server, connection.ports[1])];
-        let seeds = [plan.seed ^ index << 32, plan.seed ^ index << 32 ^ 0x5555];
-        for side in 0..2 {
-            let host = connection.hosts[side];
-            let other = 1 - side;
-            let limit = u64::from(plan.hosts[host].options.tcp.receive_buffer.next_power_of_two());
-            let id = self.endpoints.len();
-            self.endpoints.push(Endpoint::new(
-                host,
-                (ends[side], ends[other]),
-                connection.scripts[side].clone(),
-                (seeds[side], seeds[other]),
-                Some(limit),
-            ));
-            let key = (host, connection.ports[side], connection.hosts[other], connection.ports[other]);
-            self.by_ports.insert(key, id);
-            if let Some(watch) = &mut self.watch {
-                watch.offer(ends[side], ends[other], self.endpoints[id].offer());
-            }
-            self.hosts[host].live.push(id);
-            self.open += 1;
-            if side == 0 {
-                let at = nanos(connection.at);
-                self.endpoints[id].wake_at = at;
-                self.events.push(at, Event::Endpoint(id as u32));
-            }
-        }
     }
 
     /// Without looking at each packet: for measurements.
@@ -222,6 +192,7 @@ impl World {
                 }
             }
             Event::Endpoint(id) => self.endpoint_wakes(id as usize)?,
+            Event::Accept(host) => self.accept_again(host as usize)?,
             Event::Link(link) => {
                 let events = &mut self.events;
                 self.links[link as usize]
@@ -305,31 +276,8 @@ impl World {
         }
     }
 
-    fn endpoint_wakes(&mut self, id: usize) -> Result<(), Violation> {
-        let endpoint = &mut self.endpoints[id];
-        if endpoint.wake_at != self.now {
-            return Ok(());
-        }
-        endpoint.wake_at = u64::MAX;
-        let index = endpoint.host;
-        let host = &mut self.hosts[index];
-        host.touched.clear();
-        host.touched.push(id);
-        if endpoint.progress == Progress::Waiting {
-            // The stack learns the time first.
-            host.stack.poll(Instant::from_nanos(self.now));
-            let socket = host
-                .stack
-                .connect(endpoint.remote, endpoint.local.port())
-                .map_err(|e| Violation(format!("cannot open a connection: {e}")))?;
-            host.opened += 1;
-            endpoint.open(socket);
-        }
-        self.round(index)
-    }
-
     /// What a worker does in one round: timers and wishes, then the applications, then what they wished.
-    fn round(&mut self, index: usize) -> Result<(), Violation> {
+    pub(crate) fn round(&mut self, index: usize) -> Result<(), Violation> {
         let now = Instant::from_nanos(self.now);
         let host = &mut self.hosts[index];
         if host.goes_round(self.now) {
@@ -347,39 +295,6 @@ impl World {
             self.events.push(at, Event::Host(index as u32));
         }
         self.check_host(index)
-    }
-
-    /// Takes the connections that wait. `true`: one was not wanted.
-    fn accept(&mut self, index: usize) -> Result<bool, Violation> {
-        let mut closed = false;
-        let host = &mut self.hosts[index];
-        for listener in &host.listeners {
-            while let Some(socket) = host.stack.accept(*listener) {
-                let (local, remote) = host.stack.addresses(socket).map_err(|e| Violation(e.to_string()))?;
-                let other = host_at(remote);
-                let id = self.by_ports.get(&(index, local.port(), other, remote.port()));
-                let Some(id) = id.copied() else {
-                    return Err(Violation(format!("accepts a connection that nobody opened: {remote}")));
-                };
-                host.opened += 1;
-                if self.endpoints[id].progress != Progress::Waiting {
-                    // A cookie is good more than once: the acknowledgement that completed the handshake, come
-                    // twice, opens the connection anew when it is over.
-                    if !self.rules.replays {
-                        return Err(Violation(format!("accepts a connection twice: {remote}")));
-                    }
-                    if let Some(watch) = &mut self.watch {
-                        watch.forget(local, remote);
-                    }
-                    host.stack.close(socket);
-                    closed = true;
-                    continue;
-                }
-                self.endpoints[id].open(socket);
-                host.touched.push(id);
-            }
-        }
-        Ok(closed)
     }
 
     fn run_applications(&mut self, index: usize) -> Result<bool, Violation> {
@@ -404,6 +319,7 @@ impl World {
                 self.hosts[index].live.retain(|l| *l != id);
                 self.open -= 1;
                 self.check_end(id)?;
+                self.make_way(id);
             }
         }
         self.hosts[index].touched = touched;

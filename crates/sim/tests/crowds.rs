@@ -76,6 +76,7 @@ fn a_thousand_flows_into_one_port_all_arrive() {
                 ports: [40_000 + n as u16, 80],
                 scripts: [Script::bulk(BYTES), Script::sink()],
                 at: Duration::from_micros((index * EACH + n) as u64 % 97),
+                after: None,
             });
         }
     }

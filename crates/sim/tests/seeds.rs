@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bypath_sim::runner::{Report, run_seed, run_seeds};
+use bypath_sim::scenario;
 
 /// A number from the environment.
 fn number(name: &str) -> Option<u64> {
@@ -42,6 +43,7 @@ fn fresh_seeds_hold() {
 #[test]
 fn one_seed() {
     let seed = number("BYPATH_SIM_SEED").unwrap_or(1);
+    println!("{:?}", scenario::from_seed(seed));
     let start = Instant::now();
     match run_seed(seed) {
         Ok(summary) => println!("seed {seed} holds: {summary:?} in {:?}", start.elapsed()),

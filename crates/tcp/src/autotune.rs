@@ -22,8 +22,10 @@ const TICK_NS: u64 = 1_000_000;
 /// What the receiver knows of its round trip and of its application.
 #[derive(Debug)]
 pub(crate) struct ReceiveTuner {
-    /// Bytes the receive buffer holds now.
+    /// Bytes the receive buffer should hold now.
     pub(crate) buffer: u32,
+    /// Bytes that it does hold, where there was no memory for more.
+    pub(crate) present: u32,
     /// Round trip as a receiver sees it; 0: not known.
     rtt_ns: u64,
     /// The next sample is taken when this has been received.
@@ -41,6 +43,7 @@ impl ReceiveTuner {
         let buffer = config.first_receive_buffer();
         Self {
             buffer,
+            present: buffer,
             rtt_ns: 0,
             sample_after: SeqNum(0),
             offered_at: Instant::NEVER,

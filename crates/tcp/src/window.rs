@@ -7,7 +7,14 @@ impl Connection {
     /// The receive buffer has room for `bytes` from the next expected byte on. Schedules a window update
     /// if the peer would otherwise wait for one. No more than [`Connection::receive_buffer`] is used of it.
     pub fn set_receive_space(&mut self, bytes: u32) {
-        let buffer = self.cold.tuner.buffer;
+        self.set_receive_space_of(bytes, self.cold.tuner.buffer);
+    }
+
+    /// The same of a buffer of `size` bytes, which may be less than the connection wishes for: what is worth an
+    /// update of the window is measured by what there is.
+    pub fn set_receive_space_of(&mut self, bytes: u32, size: u32) {
+        let buffer = self.cold.tuner.buffer.min(size);
+        self.cold.tuner.present = buffer;
         let before = self.hot.rcv_space;
         self.hot.rcv_space = bytes.min(buffer);
         let grown = self.hot.rcv_space > before;
@@ -57,7 +64,7 @@ impl Connection {
         }
         let open = self.advertised();
         let offer = self.space_to_offer();
-        let worth = self.hot.window.mss.min(self.cold.tuner.buffer / 2);
+        let worth = self.hot.window.mss.min(self.cold.tuner.present / 2);
         let shift = self.hot.rcv_scale;
         if offer > open && offer - open >= worth && !self.copies_are_counted() {
             self.hot.rcv_edge = self.hot.rcv_nxt + offer;

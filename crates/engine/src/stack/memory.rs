@@ -77,7 +77,8 @@ impl Memory {
             }
         }
         let buffer = wanted.min(end.incoming.capacity());
-        conn.set_receive_space(u32::try_from(buffer.saturating_sub(unread)).unwrap_or(u32::MAX));
+        let bytes = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        conn.set_receive_space_of(bytes(buffer.saturating_sub(unread)), bytes(buffer));
     }
 }
 

@@ -241,6 +241,17 @@ fn a_window_worth_two_segments_is_announced_after_it_was_shut() {
 }
 
 #[test]
+fn a_buffer_that_memory_keeps_small_is_announced_when_it_is_empty_again() {
+    let mut s = Script::open(plain());
+    for n in 0..20 {
+        s.answer(Seg::data(1_000 * n, 1_000, 0));
+    }
+    // The connection wishes for 20,000 bytes, of which this would not be worth a word.
+    s.conn.set_receive_space_of(900, 900);
+    assert_eq!(s.poll_all()[0].window, 900);
+}
+
+#[test]
 fn a_buffer_that_is_half_empty_again_is_announced() {
     let mut s = Script::open_later(plain());
     for n in 0..12 {
