@@ -117,6 +117,12 @@ impl Direction {
             self.past = own && limits.replays;
             return ensure(tcp.payload.is_empty(), || "RST with data".into());
         }
+        let behind = |ack: i64| flags.contains(TcpFlags::SYN | TcpFlags::ACK) && ack < self.ack;
+        if limits.replays && peer.place(tcp.header.ack).is_some_and(behind) {
+            // A SYN that came again got the same cookie, long after the connection that it opened.
+            self.contested = true;
+            return Ok(());
+        }
         self.sequence(tcp, peer, offer)?;
         if flags.contains(TcpFlags::ACK) && !peer.past && !peer.contested && peer.iss.is_some() {
             self.acknowledgement(tcp, peer, offer)?;
