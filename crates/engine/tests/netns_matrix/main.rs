@@ -93,6 +93,12 @@ fn receive(stream: impl Read, pattern: Pattern, len: u64) {
     assert_eq!((received, mismatch), (len, None));
 }
 
+/// Bytes that each end of a pair sends: so many, or as many MiB as `BYPATH_MATRIX_MIB` says.
+fn amount(usual: u64) -> u64 {
+    let mib = std::env::var("BYPATH_MATRIX_MIB").ok();
+    mib.map_or(usual, |mib| mib.parse::<u64>().expect("BYPATH_MATRIX_MIB is a number") << 20)
+}
+
 /// Both ends send so much at once and read to the end.
 fn exchange((ours, theirs): &Pair, len: u64) {
     std::thread::scope(|scope| {

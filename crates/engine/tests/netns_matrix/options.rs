@@ -63,11 +63,15 @@ fn exchange_all_ways(lab: &Lab, engine: &Engine, len: u64, look: impl Fn(Way, &s
         look(way, &kernel_says(lab, &pair));
         pair
     });
+    let started = Instant::now();
     std::thread::scope(|scope| {
         for pair in &pairs {
             scope.spawn(|| exchange(pair, len));
         }
     });
+    let seconds = started.elapsed().as_secs_f64();
+    let all = 2 * WAYS.len() as u64 * len;
+    println!("{all} bytes whole in {seconds:.2} s, {:.0} Mbit/s", all as f64 * 8e-6 / seconds);
 }
 
 #[test]
@@ -77,7 +81,7 @@ fn netns_what_both_ends_allow_is_agreed_upon_and_every_byte_arrives() {
         let engine = engine(&lab, ours.config()).start().unwrap();
         for theirs in Allowed::all() {
             theirs.set_kernel(&lab);
-            exchange_all_ways(&lab, &engine, 64 << 10, |way, line| {
+            exchange_all_ways(&lab, &engine, amount(64 << 10), |way, line| {
                 assert_eq!(Allowed::agreed(line), ours.and(theirs), "{ours:?} {theirs:?} {way:?}: {line}");
             });
         }
@@ -98,7 +102,7 @@ fn netns_congestion_notification_is_agreed_upon_and_every_byte_arrives() {
                 assert!(theirs >= "3", "a kernel without tcp_ecn={theirs}");
                 continue;
             }
-            exchange_all_ways(&lab, &engine, 64 << 10, |way, line| {
+            exchange_all_ways(&lab, &engine, amount(64 << 10), |way, line| {
                 let asked = if way.we_open {
                     matches!(ours, EcnMode::Request | EcnMode::Accurate)
                 } else {

@@ -13,7 +13,7 @@ fn a_wire_of(mtu: u32, ways: &[Way]) {
     let pairs: Vec<_> = ways.iter().map(|way| (way, pair(&lab, &engine, *way))).collect();
     std::thread::scope(|scope| {
         for (_, pair) in &pairs {
-            scope.spawn(|| exchange(pair, 1 << 20));
+            scope.spawn(|| exchange(pair, amount(1 << 20)));
         }
     });
     drop(pairs);
