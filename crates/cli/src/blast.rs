@@ -18,6 +18,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::engine_args::PollChoice;
 use crate::frame_text::{interval_line, summary};
+use crate::live::Live;
 use crate::port_args::{FrameArgs, PortArgs};
 use crate::result_args::{ResultArgs, parse_seconds};
 
@@ -81,7 +82,9 @@ pub(crate) struct BlastArgs {
 pub(crate) fn run(args: &BlastArgs) -> ExitCode {
     let mut result = RunResult::new("blast", env!("CARGO_PKG_VERSION"));
     result.pattern = Some(args.pattern().to_owned());
-    if let Err(error) = args.measure(&mut result) {
+    if let Err((code, message)) = args.results.check() {
+        result.fail(code, message);
+    } else if let Err(error) = args.measure(&mut result) {
         result.fail(code_of(&error), error.to_string());
     }
     args.results.give(result, &summary)
@@ -144,9 +147,13 @@ impl BlastArgs {
         let mut bench = Bench { ports, cores: self.ports.pins() };
         judge::conditions(&bench, &mut result.conditions);
         let (sends, receives) = (content.is_some(), listens || far.is_some());
-        let results = &self.results;
+        let mut live = Live::new(&self.results);
+        if self.results.tui {
+            let title = format!("bypath blast {} on {}", self.pattern(), near.interface);
+            live.begin(&[title], plan.duration.map(|duration| duration.as_secs_f64()));
+        }
         let mut tell = |sample: &IntervalSample| {
-            results.line(&interval_line(&outcome::interval(sample, sends, receives, false)));
+            live.interval(&outcome::interval(sample, sends, receives, false), interval_line);
         };
         let report = bench.trial(&plan, &stop, &mut tell)?;
         self.conclude(result, &bench, &report, &plan);

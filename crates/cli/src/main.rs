@@ -9,6 +9,7 @@ mod frame_text;
 mod get;
 mod lab_cmd;
 mod latency;
+mod live;
 mod load;
 mod man;
 mod output;
@@ -21,6 +22,7 @@ mod rfc2544;
 mod serve;
 mod stack;
 mod transfer;
+mod tui;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -3,13 +3,16 @@
 //! Reports are written under a temporary name and renamed, so an interrupted or refused one leaves nothing under the
 //! final name. With `--json` stdout has exactly one document, and everything else goes to stderr.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bypath_measure::report::page;
 use bypath_measure::result::{ErrorCode, RunResult, RunState};
 use clap::Args;
+
+use crate::output_file::OutputFile;
 
 /// What becomes of a result.
 #[derive(Args, Clone, Debug, Default)]
@@ -18,6 +21,14 @@ pub(crate) struct ResultArgs {
     /// Print the result as JSON, or write it to FILE.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub(crate) json: Option<PathBuf>,
+
+    /// Write the result as a page that needs no network, "-" to stdout.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Show the run as it goes on the whole terminal, instead of lines.
+    #[arg(long, conflicts_with = "silent")]
+    pub(crate) tui: bool,
 
     /// Seconds between two interval lines.
     #[arg(short = 'i', long, value_name = "SECONDS", default_value = "1", value_parser = parse_interval)]
@@ -52,7 +63,28 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
 impl ResultArgs {
     /// Whether text for people goes to stdout.
     pub(crate) fn shows_text(&self) -> bool {
-        !self.silent && !self.json_on_stdout()
+        !self.silent && !self.json_on_stdout() && self.html.as_deref() != Some(Path::new("-"))
+    }
+
+    /// Whether intervals are to keep their histograms, which heat maps are made of.
+    pub(crate) fn keeps_histograms(&self) -> bool {
+        self.json.is_some() || self.html.is_some()
+    }
+
+    /// What of the options cannot be had: known before the run, so that no measurement is lost.
+    pub(crate) fn check(&self) -> Result<(), (ErrorCode, String)> {
+        if self.tui && !std::io::stderr().is_terminal() {
+            return Err((ErrorCode::Usage, "--tui draws on a terminal, and stderr is none".to_owned()));
+        }
+        if let Some(path) = &self.html {
+            if path == Path::new("-") && self.json_on_stdout() {
+                return Err((ErrorCode::Usage, "--json and --html both want stdout".to_owned()));
+            }
+            OutputFile::create(path).map_err(|error| {
+                (ErrorCode::Output, format!("cannot write the page {}: {error}", path.display()))
+            })?;
+        }
+        Ok(())
     }
 
     fn json_on_stdout(&self) -> bool {
@@ -71,6 +103,12 @@ impl ResultArgs {
     /// Gives the result in every form that was asked for; `summary` is the text at the end. What cannot be written makes
     /// the run a failure, and is told. Returns the exit code.
     pub(crate) fn give(&self, mut result: RunResult, summary: &dyn Fn(&RunResult) -> String) -> ExitCode {
+        if let Some(path) = self.html.as_deref().filter(|_| result.state != RunState::Failed)
+            && let Err(reason) =
+                OutputFile::create(path).and_then(|file| file.finish(page(&result).as_bytes()))
+        {
+            result.fail(ErrorCode::Output, format!("cannot write the page {}: {reason}", path.display()));
+        }
         if let Some(path) = self.json.as_deref().filter(|_| !self.json_on_stdout())
             && let Err(reason) = write_file(path, &json(&result))
         {

@@ -280,7 +280,7 @@ impl LoadArgs {
         settings.reset = self.reset;
         settings.verify = !self.no_verify;
         settings.seed = self.seed;
-        settings.keep_interval_histograms = self.results.json.is_some();
+        settings.keep_interval_histograms = self.results.keeps_histograms();
         settings.expected.lossless = self.lossless;
         settings.expected.mode = match self.engine.mode {
             BindChoice::Auto => None,

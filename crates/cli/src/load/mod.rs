@@ -15,24 +15,23 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 pub(crate) use args::LoadArgs;
 
-use crate::result_args::ResultArgs;
+use crate::live::Live;
 use crate::stack::enter_netns;
 
 /// Prints what happens, and stops on Ctrl-C.
 struct Teller<'a> {
-    results: &'a ResultArgs,
+    live: Live<'a>,
     stop: Arc<AtomicBool>,
 }
 
 impl load::Observer for Teller<'_> {
     fn started(&mut self, result: &RunResult) {
-        for line in tell::heading(result) {
-            self.results.line(&line);
-        }
+        let seconds = result.settings.get("seconds").and_then(serde_json::Value::as_f64);
+        self.live.begin(&tell::heading(result), seconds);
     }
 
     fn interval(&mut self, interval: &Interval) {
-        self.results.line(&tell::interval(interval));
+        self.live.interval(interval, tell::interval);
     }
 
     fn wants_to_stop(&mut self) -> bool {
@@ -55,6 +54,7 @@ fn measure(args: &LoadArgs) -> Result<RunResult, (ErrorCode, String)> {
     if let Some(Err(error)) = args.engine.netns.as_deref().map(enter_netns) {
         return Err((ErrorCode::Usage, error.message));
     }
+    args.results.check()?;
     let settings = args.settings()?;
     settings.check().map_err(|why| (ErrorCode::Usage, why.to_string()))?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -63,7 +63,7 @@ fn measure(args: &LoadArgs) -> Result<RunResult, (ErrorCode, String)> {
             .map_err(|error| (ErrorCode::Other, format!("cannot watch for Ctrl-C: {error}")))?;
     }
     let workers = args.workers(&settings)?;
-    let mut teller = Teller { results: &args.results, stop };
+    let mut teller = Teller { live: Live::new(&args.results), stop };
     let engine = || args.builder(&workers);
     let mut result = load::run_repeated(&settings, engine, workers.len(), args.repeat, &mut teller);
     result.target = Some(args.target.clone());
