@@ -16,7 +16,7 @@ pub(crate) struct Undo {
     since: Option<SeqNum>,
     /// It was a timeout.
     timeout: bool,
-    /// Bytes sent again since, and of them those that the peer has not reported as duplicates.
+    /// Bytes sent again since, or before and not heard of yet; and of them those that the peer has not reported as duplicates.
     resent: u32,
     unreported: u32,
     /// Timestamp of the first retransmission.
@@ -32,8 +32,14 @@ impl Undo {
 
 impl Connection {
     /// The window is about to be reduced.
+    ///
+    /// What an earlier recovery has sent again, beyond its end, is still under way: its answers and the reports of it
+    /// must not be taken for those of what is sent again now.
     pub(crate) fn begin_undo(&mut self, timeout: bool) {
-        self.cold.undo = Undo { since: Some(self.hot.snd_una), timeout, ..Undo::default() };
+        let (resent, oldest) = self.cold.scoreboard.resent_outstanding();
+        let stamp = oldest.and_then(|at| self.timestamps_if_agreed(at)).map(|ts| ts.value);
+        let since = Some(self.hot.snd_una);
+        self.cold.undo = Undo { since, timeout, resent, unreported: resent, stamp };
     }
 
     /// `len` bytes go out again.

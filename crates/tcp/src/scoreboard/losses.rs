@@ -173,6 +173,15 @@ impl Scoreboard {
         self.spans.iter().any(|s| s.retransmitted && !s.sacked && !s.lost)
     }
 
+    /// Bytes that were sent again and that the peer is not known to hold, and when the oldest of them went out.
+    pub(crate) fn resent_outstanding(&self) -> (u32, Option<Instant>) {
+        let resent = self.spans.iter().filter(|s| s.retransmitted && !s.sacked);
+        resent.fold((0, None), |(bytes, oldest), span| {
+            let oldest = oldest.map_or(span.sent_at, |at: Instant| at.min(span.sent_at));
+            (bytes + span.len(), Some(oldest))
+        })
+    }
+
     /// The first lost range, at most `max` bytes of it.
     pub(crate) fn next_lost(&self, max: u32) -> Option<(SeqNum, u32)> {
         if self.lost_bytes == 0 {

@@ -49,6 +49,70 @@ fn an_echo_of_the_first_sending_takes_a_recovery_back_at_once() {
 }
 
 #[test]
+fn an_echo_of_what_an_earlier_recovery_sent_again_says_nothing_of_this_one() {
+    let config = Config { timestamps: true, initial_window_segments: 10, ..with_sack() };
+    let fixed = Config { congestion: CongestionControl::None, fixed_window: 40_000, ..config };
+    let mut s = Script::open(fixed);
+    let len = i64::from(s.conn.mss());
+    s.write(10 * len as u64);
+    s.now = s.now + ms(100);
+    // The first is lost: a recovery to the end of the ten. Ten more go out in it, and the eleventh is lost, too.
+    assert_eq!(again(&s.answer(Seg::ack(0, 0).sack(&[(len, 4 * len)]))), [(0, len as u32)]);
+    assert_eq!(s.write(10 * len as u64).len(), 10);
+    s.now = s.now + ms(50);
+    let early = s.own_stamp();
+    let sent = s.answer(Seg::ack(0, 0).sack(&[(11 * len, 15 * len), (len, 10 * len)]));
+    assert!(again(&sent).contains(&(10 * len, len as u32)), "{sent:?}");
+    // That recovery is over, and another finds that the sixteenth is lost.
+    s.now = s.now + ms(50);
+    let peer = s.stamp();
+    let blocks = [(16 * len, 20 * len), (11 * len, 15 * len)];
+    let sent = s.answer(Seg::ack(0, 10 * len).sack(&blocks).stamp(peer, early));
+    assert_eq!(again(&sent), [(15 * len, len as u32)]);
+    assert_eq!(s.conn.stats().fast_recoveries, 2);
+    // What the first sent again arrives, with its stamp.
+    s.now = s.now + ms(1);
+    let peer = s.stamp();
+    s.answer(Seg::ack(0, 15 * len).sack(&[(16 * len, 20 * len)]).stamp(peer, early));
+    // The path is not taken to reorder: three segments beyond a hole are enough.
+    s.now = s.now + ms(100);
+    let peer = s.stamp();
+    s.answer(Seg::ack(0, 20 * len).stamp(peer, s.own_stamp() - 100));
+    assert_eq!(s.conn.stats().spurious_recoveries, 0);
+    s.write(10 * len as u64);
+    s.now = s.now + ms(100);
+    let sent = s.answer(Seg::ack(0, 20 * len).sack(&[(21 * len, 24 * len)]));
+    assert_eq!(again(&sent), [(20 * len, len as u32)]);
+}
+
+#[test]
+fn a_report_of_what_an_earlier_recovery_sent_again_takes_this_one_not_back() {
+    let mut s = Script::open(Config { congestion: CongestionControl::NewReno, prr: false, ..with_sack() });
+    s.write(200_000);
+    s.now = s.now + ms(100);
+    // A recovery to the end of the ten; what is new in it goes out, and of that the first is lost.
+    s.deliver(Seg::ack(0, 0).sack(&[(1_000, 10_000)]));
+    s.poll_all();
+    let end = next_offset(&s);
+    assert!(end >= 14_000, "{end}");
+    s.now = s.now + ms(50);
+    let sent = s.answer(Seg::ack(0, 0).sack(&[(11_000, 14_000), (1_000, 10_000)]));
+    assert!(again(&sent).contains(&(10_000, 1_000)), "{sent:?}");
+    s.answer(Seg::ack(0, 10_000).sack(&[(11_000, 14_000)]));
+    // Another.
+    s.now = s.now + ms(100);
+    let end = next_offset(&s);
+    s.deliver(Seg::ack(0, 10_000).sack(&[(15_000, end), (11_000, 14_000)]));
+    s.poll_all();
+    let before = s.conn.stats().spurious_recoveries;
+    let all = next_offset(&s);
+    // The earlier retransmission was in vain, that of this recovery was not.
+    s.answer(Seg::ack(0, all).sack(&[(10_000, 11_000)]));
+    assert_eq!(s.conn.stats().spurious_recoveries, before);
+    assert!(s.conn.ssthresh() < u32::MAX);
+}
+
+#[test]
 fn an_echo_of_the_second_sending_takes_nothing_back() {
     let mut s = out_for_a_while(10, Config { timestamps: true, ..with_sack() });
     let len = i64::from(s.conn.mss());
