@@ -7,6 +7,7 @@ pub mod adversary;
 pub mod apps;
 pub mod hand;
 mod packets;
+pub mod serve;
 mod settings;
 mod tape;
 pub mod wire;

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 
+use bypath_lab::Lab;
+
 use crate::shop::{LONG, Shop, content};
 
 const BIG: usize = 2_000_003;
@@ -205,5 +207,22 @@ fn netns_serve_ftp_aborts_a_transfer_and_goes_on() {
     assert!(got == content(BIG)[2_000_000..]);
     let codes: Vec<String> = (0..5).map(|_| control.code()).collect();
     assert_eq!(codes, ["350", "150", "226", "200", "221"]);
+    shop.close();
+}
+
+#[test]
+fn netns_serve_ftp_data_finds_its_session_whatever_worker_it_comes_to() {
+    // A veth pair deals flows to queues by their hash: of these connections some come to either worker.
+    let shop = Shop::open_on(
+        Lab::builder().queues(2),
+        &["--ftp", "21=DIR", "--cores", "0,1", "--queues", "0-1"],
+        tree,
+    );
+    for way in [&[][..], &["-P", "-"]] {
+        for _ in 0..8 {
+            let args = [&["-s", "--max-time", "20"], way, &["ftp://HOST/big.bin"]].concat();
+            assert!(shop.run("curl", &args) == content(BIG), "{way:?}");
+        }
+    }
     shop.close();
 }

@@ -1,0 +1,4 @@
+//! The FTP server and a hostile client.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bypath_fuzz::serve::ftp(data));
