@@ -13,6 +13,7 @@ use bypath_measure::load::{
 use bypath_measure::result::ErrorCode;
 use clap::{Args, ValueEnum};
 
+use super::exports::ExportArgs;
 use super::targets::{self, Failure, usage};
 use super::values::{LocalIps, RampText, SizeText, parse_count, parse_rate};
 use crate::engine_args::{BindChoice, EngineArgs};
@@ -192,6 +193,9 @@ pub(crate) struct LoadArgs {
 
     #[command(flatten)]
     pub(super) results: ResultArgs,
+
+    #[command(flatten)]
+    pub(super) exports: ExportArgs,
 
     #[command(flatten)]
     pub(super) engine: EngineArgs,

@@ -1,6 +1,7 @@
 //! `bypath load`: its options made into settings, the run, and the lines that tell of it.
 
 mod args;
+mod exports;
 mod targets;
 mod tell;
 mod values;
@@ -9,9 +10,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bypath_measure::histogram::HistogramSet;
 use bypath_measure::load;
 use bypath_measure::result::{ErrorCode, Interval, RunResult};
 use signal_hook::consts::{SIGINT, SIGTERM};
+
+use exports::Exports;
 
 pub(crate) use args::LoadArgs;
 
@@ -22,16 +26,22 @@ use crate::stack::enter_netns;
 struct Teller<'a> {
     live: Live<'a>,
     stop: Arc<AtomicBool>,
+    exports: Exports,
 }
 
 impl load::Observer for Teller<'_> {
     fn started(&mut self, result: &RunResult) {
+        self.exports.started(result);
         let seconds = result.settings.get("seconds").and_then(serde_json::Value::as_f64);
         self.live.begin(&tell::heading(result), seconds);
     }
 
     fn interval(&mut self, interval: &Interval) {
         self.live.interval(interval, tell::interval);
+    }
+
+    fn histograms(&mut self, interval: &Interval, histograms: &HistogramSet) {
+        self.exports.interval(interval, histograms);
     }
 
     fn wants_to_stop(&mut self) -> bool {
@@ -63,9 +73,11 @@ fn measure(args: &LoadArgs) -> Result<RunResult, (ErrorCode, String)> {
             .map_err(|error| (ErrorCode::Other, format!("cannot watch for Ctrl-C: {error}")))?;
     }
     let workers = args.workers(&settings)?;
-    let mut teller = Teller { live: Live::new(&args.results), stop };
+    let exports = args.exports.open()?;
+    let mut teller = Teller { live: Live::new(&args.results), stop, exports };
     let engine = || args.builder(&workers);
     let mut result = load::run_repeated(&settings, engine, workers.len(), args.repeat, &mut teller);
     result.target = Some(args.target.clone());
+    teller.exports.finish(&mut result);
     Ok(result)
 }

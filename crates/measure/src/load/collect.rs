@@ -197,6 +197,7 @@ fn observe(
     interval.latency = part.hist.interval_latency(terms.keep_histograms);
     interval.drops.clone_from(drops);
     observer.interval(&interval);
+    observer.histograms(&interval, &part.hist);
     if end > plan.window.warm_up && end > start {
         all.intervals.push(interval);
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bypath::{EngineBuilder, EngineError};
 
+use crate::histogram::HistogramSet;
 use crate::result::{ErrorCode, Interval, RunResult};
 
 use super::collect::{Collected, Terms, collect};
@@ -24,6 +25,11 @@ pub trait Observer {
     /// An interval has ended; those of the warm-up begin before 0 s.
     fn interval(&mut self, interval: &Interval) {
         let _ = interval;
+    }
+
+    /// The distributions of the interval that was just told, whole.
+    fn histograms(&mut self, interval: &Interval, histograms: &HistogramSet) {
+        let _ = (interval, histograms);
     }
 
     /// Whether the run should end now, with what it has. Asked several times a second.
