@@ -51,16 +51,17 @@ fn impossible_loads_are_refused_before_anything_is_touched_in_json_too() {
     }
 }
 
+/// The server must end while there is still a network to reach it by: fields are dropped in this order.
 struct Desk {
-    lab: Lab,
     server: TcpService,
+    lab: Lab,
 }
 
 impl Desk {
     fn new(queues: u32) -> Self {
         let lab = Lab::builder().name_prefix("lc").queues(queues).up().unwrap();
         let server = TcpService::start(lab.far(), lab.far().at(7), TcpJob::Echo).unwrap();
-        Self { lab, server }
+        Self { server, lab }
     }
 
     fn load(&self, pattern: &str, args: &[&str]) -> Command {
@@ -129,7 +130,7 @@ fn netns_ctrl_c_gives_what_was_measured_and_the_interface_back() {
     let desk = Desk::new(1);
     let mut child = desk.load("rr", &["-t", "60", "--json"]).spawn().unwrap();
     let pid = Pid::from_raw(child.id().cast_signed());
-    // The server's first connection says that the run has begun.
+    // Long enough for an engine to start; a signal that comes too early would end the command without a word.
     std::thread::sleep(Duration::from_millis(1_500));
     kill(pid, Signal::SIGINT).unwrap();
     let stdout = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
