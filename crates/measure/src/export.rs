@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::histogram::NanoHistogram;
-use crate::result::{Interval, RunResult, metric};
+use crate::result::{ErrorCode, Interval, RunResult, RunState, metric};
 
 pub use csv::csv;
 pub use endpoint::Endpoint;
@@ -96,11 +96,13 @@ impl Outputs {
         }
     }
 
-    /// Writes everything, and gives the files their names.
+    /// Writes everything, and gives the files their names. Of a run that failed there is only JSON to be written: what an
+    /// earlier run has left under the other names is worth more.
     ///
     /// # Errors
-    /// The first that could not be written; the others are written all the same.
-    pub fn finish(self, result: &RunResult) -> Result<(), OutputError> {
+    /// The first that could not be written; the others are written all the same. The result is a failure then, also in its
+    /// JSON.
+    pub fn finish(self, result: &mut RunResult) -> Result<(), OutputError> {
         let Outputs { json: json_file, csv: csv_file, hgrm: hgrm_file, hlog, endpoint, error } = self;
         drop(endpoint);
         let mut first = error;
@@ -109,21 +111,46 @@ impl Outputs {
                 first.get_or_insert(error);
             }
         };
-        if let Some(hlog) = hlog {
-            note(hlog.finish());
+        let measured = result.state != RunState::Failed;
+        if let Some(hlog) = hlog.filter(|_| measured) {
+            note(finish_log(hlog, result));
         }
-        if let Some(output) = csv_file {
+        if let Some(output) = csv_file.filter(|_| measured) {
             note(output.complete(csv(result).as_bytes()));
         }
-        if let Some(output) = hgrm_file {
+        if let Some(output) = hgrm_file.filter(|_| measured) {
             note(histograms(output, result));
         }
-        // Last, so that it is what a reader of standard output sees last.
-        if let Some(output) = json_file {
-            note(output.complete(json(result).as_bytes()));
+        if let Some(error) = &first {
+            result.fail(ErrorCode::Output, error.to_string());
+        }
+        // Last, so that it tells what has become of the others.
+        if let Some(Err(error)) = json_file.map(|output| output.complete(json(result).as_bytes())) {
+            result.fail(ErrorCode::Output, error.to_string());
+            first.get_or_insert(error);
         }
         first.map_or(Ok(()), Err)
     }
+}
+
+/// Ends the log. Where no interval was taken as it ended, the log is made of what the result has kept: coarser intervals, or
+/// the whole run as one.
+fn finish_log(mut hlog: Hlog, result: &RunResult) -> Result<(), OutputError> {
+    let decode = |text: &Option<String>| NanoHistogram::decode(text.as_deref()?).ok();
+    if hlog.is_empty() {
+        for interval in &result.intervals {
+            let kept = interval.latency.iter().filter_map(|(name, l)| Some((name.as_str(), decode(&l.hdr)?)));
+            let kept: Vec<(&str, NanoHistogram)> = kept.collect();
+            let histograms = kept.iter().map(|(name, histogram)| (*name, histogram));
+            hlog.interval(interval.start_seconds, interval.end_seconds, histograms)?;
+        }
+    }
+    if hlog.is_empty() {
+        let kept = result.latency.iter().filter_map(|(name, s)| Some((name.as_str(), decode(&s.hdr)?)));
+        let kept: Vec<(&str, NanoHistogram)> = kept.collect();
+        hlog.interval(0.0, result.duration_seconds, kept.iter().map(|(name, histogram)| (*name, histogram)))?;
+    }
+    hlog.finish()
 }
 
 /// The distribution that a result is mainly about.

@@ -22,6 +22,7 @@ pub fn conditions(bench: &Bench, conditions: &mut Conditions) {
     conditions.cores = bench.cores.iter().map(|core| *core as u32).collect();
     conditions.cores_available = std::thread::available_parallelism().ok().map(|n| n.get() as u32);
     conditions.transmit_path = Some("ring".to_owned());
+    crate::conditions::machine(conditions);
     if let Some(info) = port.info() {
         // A device that is copied for at one end is not zero-copy.
         let worst = bench.ports.iter().filter_map(|port| port.info()).map(|info| info.mode);

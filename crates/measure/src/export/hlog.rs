@@ -11,6 +11,7 @@ use crate::histogram::NanoHistogram;
 pub struct Hlog {
     output: Output,
     line: String,
+    empty: bool,
 }
 
 impl Hlog {
@@ -26,7 +27,7 @@ impl Hlog {
             version = env!("CARGO_PKG_VERSION"),
         );
         output.append(head.as_bytes())?;
-        Ok(Hlog { output, line: String::new() })
+        Ok(Hlog { output, line: String::new(), empty: true })
     }
 
     /// Adds an interval; distributions without values are left out, as is what lies before the measurement.
@@ -50,8 +51,14 @@ impl Hlog {
                 histogram.encode()
             );
             self.output.append(self.line.as_bytes())?;
+            self.empty = false;
         }
         Ok(())
+    }
+
+    /// Whether no interval is in it.
+    pub fn is_empty(&self) -> bool {
+        self.empty
     }
 
     /// Gives the log its name.

@@ -64,12 +64,12 @@ fn targets(dir: &Path) -> Targets {
 
 /// Runs the outputs of the sample.
 fn finished(dir: &Path) -> RunResult {
-    let result = sample();
+    let mut result = sample();
     let mut outputs = Outputs::open(&targets(dir), result.started_unix_seconds).unwrap();
     for second in 0..3 {
         outputs.interval(&interval(second), histograms(second.into()).iter());
     }
-    outputs.finish(&result).unwrap();
+    outputs.finish(&mut result).unwrap();
     result
 }
 
@@ -99,9 +99,36 @@ fn a_full_disk_is_told_at_the_end_and_the_other_outputs_are_there() {
     for second in 0..100 {
         outputs.interval(&interval(second), histograms(second.into()).iter());
     }
-    let error = outputs.finish(&sample()).unwrap_err().to_string();
+    let mut result = sample();
+    let error = outputs.finish(&mut result).unwrap_err().to_string();
     assert!(error.contains("/dev/full") && error.contains("no space is left"), "{error}");
-    assert!(dir.path().join("out.json").exists() && dir.path().join("out.csv").exists());
+    assert!(dir.path().join("out.csv").exists());
+    assert!(written(dir.path(), "out.json").contains("\"code\": \"output\""));
+    assert_eq!(result.exit_code(false), 1);
+}
+
+#[test]
+fn a_log_that_took_no_interval_is_made_of_the_result() {
+    let dir = tempfile::tempdir().unwrap();
+    Outputs::open(&targets(dir.path()), 0.0).unwrap().finish(&mut sample()).unwrap();
+    let log = written(dir.path(), "out.hlog");
+    assert_eq!(log.lines().filter(|line| line.starts_with("Tag=request,")).count(), 3);
+    let mut whole = sample();
+    whole.intervals.clear();
+    Outputs::open(&targets(dir.path()), 0.0).unwrap().finish(&mut whole).unwrap();
+    let log = written(dir.path(), "out.hlog");
+    assert_eq!(log.lines().filter(|line| line.starts_with("Tag=request,0.000,3.000,")).count(), 1);
+}
+
+#[test]
+fn a_run_that_failed_leaves_the_reports_of_an_earlier_one() {
+    let dir = tempfile::tempdir().unwrap();
+    finished(dir.path());
+    let before = written(dir.path(), "out.csv");
+    let mut failed = RunResult::failed("load", "0.1.0", ErrorCode::Refused, "refused");
+    Outputs::open(&targets(dir.path()), 0.0).unwrap().finish(&mut failed).unwrap();
+    assert_eq!(written(dir.path(), "out.csv"), before);
+    assert!(written(dir.path(), "out.json").contains("\"refused\""));
 }
 
 #[test]
@@ -156,8 +183,12 @@ fn intervals_of_the_warm_up_are_not_logged() {
     let dir = tempfile::tempdir().unwrap();
     let mut outputs = Outputs::open(&targets(dir.path()), 0.0).unwrap();
     outputs.interval(&Interval::new(-1.0, 0.0, Totals::default()), histograms(0).iter());
-    outputs.finish(&sample()).unwrap();
-    assert!(!written(dir.path(), "out.hlog").contains("Tag="));
+    outputs.interval(&interval(0), histograms(0).iter());
+    outputs.finish(&mut sample()).unwrap();
+    let log = written(dir.path(), "out.hlog");
+    let tagged: Vec<&str> = log.lines().filter(|line| line.starts_with("Tag=")).collect();
+    assert_eq!(tagged.len(), 2);
+    assert!(tagged.iter().all(|line| line.contains(",0.000,1.000,")), "{tagged:?}");
 }
 
 /// Value, percentile and total count of each line of a table of percentiles.
@@ -294,7 +325,7 @@ fn prometheus_fetches_what_was_published_last() {
     assert!(fetch(address, "GET /other HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
     assert!(fetch(address, "POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405"));
     assert!(fetch(address, "HEAD /metrics HTTP/1.1\r\n\r\n").ends_with("\r\n\r\n"));
-    outputs.finish(&sample()).unwrap();
+    outputs.finish(&mut sample()).unwrap();
     assert!(TcpStream::connect(address).is_err());
 }
 

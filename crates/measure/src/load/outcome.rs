@@ -107,6 +107,7 @@ fn describe_sink(sink: &SinkSettings, result: &mut RunResult) {
 /// Notes what the engine runs on.
 pub(super) fn conditions(info: &EngineInfo, result: &mut RunResult) {
     let conditions = &mut result.conditions;
+    crate::conditions::interface(&info.interface, conditions);
     conditions.kernel = Some(info.kernel.clone());
     conditions.stack = Some("engine".to_owned());
     conditions.interface = Some(info.interface.clone());

@@ -135,14 +135,23 @@ fn spreads(results: &[&RunResult]) -> BTreeMap<String, crate::result::Spread> {
         values.entry(name).or_insert((width, Vec::new())).1.push(value);
     };
     for result in results {
-        for (name, value) in result.rates.measured().filter(|(_, value)| *value > 0.0) {
+        // A share of few packets is not to be compared like a rate.
+        let rates = result.rates.measured().filter(|(name, value)| *value > 0.0 && !name.ends_with("_ratio"));
+        for (name, value) in rates {
             note(format!("rates.{name}"), Width::RATE, value);
         }
         for (name, latency) in &result.latency {
             let path = |figure: &str| format!("latency.{name}.{figure}");
-            note(path("p50_ns"), Width::TIME_NS, latency.p50_ns as f64);
-            note(path("p99_ns"), Width::TIME_NS, latency.p99_ns as f64);
-            note(path("p99_9_ns"), Width::TAIL_NS, latency.p99_9_ns as f64);
+            // Ten values at least lie beyond a percentile whose spread is told.
+            if latency.count >= 20 {
+                note(path("p50_ns"), Width::TIME_NS, latency.p50_ns as f64);
+            }
+            if latency.count >= 1_000 {
+                note(path("p99_ns"), Width::TIME_NS, latency.p99_ns as f64);
+            }
+            if latency.count >= 10_000 {
+                note(path("p99_9_ns"), Width::TAIL_NS, latency.p99_9_ns as f64);
+            }
         }
     }
     let known = values.into_iter();

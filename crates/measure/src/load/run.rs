@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bypath::{EngineBuilder, EngineError};
 
+use crate::conditions::Watch;
 use crate::histogram::HistogramSet;
 use crate::result::{ErrorCode, Interval, RunResult};
 
@@ -40,6 +41,27 @@ pub trait Observer {
 
 /// Nobody.
 impl Observer for () {}
+
+/// Looks at the clock whenever an interval has ended.
+struct Watched<'a> {
+    observer: &'a mut dyn Observer,
+    watch: Watch,
+}
+
+impl Observer for Watched<'_> {
+    fn interval(&mut self, interval: &Interval) {
+        self.watch.look();
+        self.observer.interval(interval);
+    }
+
+    fn histograms(&mut self, interval: &Interval, histograms: &HistogramSet) {
+        self.observer.histograms(interval, histograms);
+    }
+
+    fn wants_to_stop(&mut self) -> bool {
+        self.observer.wants_to_stop()
+    }
+}
 
 /// Runs a load with that many workers on an engine of these settings. Every failure is told in the result.
 pub fn run(
@@ -82,7 +104,9 @@ pub fn run(
         timeout: settings.timeout,
         keep_histograms: settings.keep_interval_histograms,
     };
-    let collected: Collected = collect(&plan, &terms, observer);
+    let mut watched = Watched { observer, watch: Watch::begin() };
+    let collected: Collected = collect(&plan, &terms, &mut watched);
+    watched.watch.end(&mut result.conditions);
     let stats = engine.stop();
     drop(engine);
     let sink_errors = plan.writers.into_iter().filter_map(super::sink::SinkWriter::finish).collect();
