@@ -1,7 +1,7 @@
 //! Results as a page: one self-contained HTML file that needs no network, prints, and follows the reader's light or dark
 //! setting. And several results side by side, as a page and as text.
 //!
-//! The pictures are SVG, drawn here ([`svg`], [`scale`]), so that the page is complete without a script. What script
+//! The pictures are SVG, drawn here (`svg`, `scale`), so that the page is complete without a script. What script
 //! there is shows figures under the pointer.
 
 mod chart;
