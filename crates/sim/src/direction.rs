@@ -117,9 +117,12 @@ impl Direction {
             self.past = own && limits.replays;
             return ensure(tcp.payload.is_empty(), || "RST with data".into());
         }
-        let behind = |ack: i64| flags.contains(TcpFlags::SYN | TcpFlags::ACK) && ack < self.ack;
-        if limits.replays && peer.place(tcp.header.ack).is_some_and(behind) {
-            // A SYN that came again got the same cookie, long after the connection that it opened.
+        let answers = flags.contains(TcpFlags::SYN | TcpFlags::ACK);
+        let behind = |ack: i64| {
+            (ack < 0 && (answers || self.contested)) || (answers && limits.replays && ack < self.ack)
+        };
+        if peer.place(tcp.header.ack).is_some_and(behind) {
+            // A SYN of an earlier connection came again; or one got the same cookie, long after what it opened.
             self.contested = true;
             return Ok(());
         }
