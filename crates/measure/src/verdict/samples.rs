@@ -70,8 +70,9 @@ fn repeats(result: &RunResult, findings: &mut Findings) {
 }
 
 fn steadiness(result: &RunResult, findings: &mut Findings) {
-    // A ramp is not meant to be steady, and an interval that is cut short tells nothing of rates.
-    if !result.steps.is_empty() {
+    // A ramp is not meant to be steady, nor is holding connections that were opened at its beginning; and an interval
+    // that is cut short tells nothing of rates.
+    if !result.steps.is_empty() || result.pattern.as_deref() == Some("hold") {
         return;
     }
     let longest = result.intervals.iter().map(|i| i.end_seconds - i.start_seconds).fold(0.0, f64::max);

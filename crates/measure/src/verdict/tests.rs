@@ -241,6 +241,24 @@ fn a_rate_that_varies_or_drifts_is_unsteady() {
 }
 
 #[test]
+fn connections_that_are_held_are_opened_at_the_beginning_only() {
+    let opened = |pattern: &str| {
+        after(|result| {
+            result.pattern = Some(pattern.to_owned());
+            result.intervals = (0..6u64)
+                .map(|n| {
+                    let connections_opened = Some(if n < 2 { 50_000 } else { 0 });
+                    let totals = Totals { connections_opened, ..Totals::default() };
+                    Interval::new(n as f64, n as f64 + 1.0, totals)
+                })
+                .collect();
+        })
+    };
+    assert!(opened("connect").contains(&ReasonCode::Unsteady));
+    assert_eq!(opened("hold"), []);
+}
+
+#[test]
 fn the_last_interval_may_be_short() {
     let codes = after(|result| {
         let totals = Totals { requests: Some(10), ..Totals::default() };
