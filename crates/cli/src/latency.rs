@@ -334,14 +334,6 @@ impl LatencyArgs {
 
 fn note_engine(result: &mut RunResult, engine: &Engine) {
     let (info, stats) = (engine.info(), engine.stats());
-    let conditions = &mut result.conditions;
-    conditions.stack = Some("engine".to_owned());
-    conditions.kernel = Some(info.kernel.clone());
-    conditions.interface = Some(info.interface.clone());
-    conditions.driver = Some(info.driver.clone());
-    conditions.mode = Some(info.mode.clone());
-    conditions.xdp = Some(info.xdp.clone());
-    conditions.mtu = Some(info.mtu);
-    conditions.congestion_control = Some(info.congestion_control.clone());
+    bypath_measure::conditions::engine(info, &mut result.conditions);
     result.drops.extend(stats.drops.into_iter().filter(|(_, count)| *count > 0));
 }

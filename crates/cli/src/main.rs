@@ -13,7 +13,6 @@ mod live;
 mod load;
 mod man;
 mod output;
-mod output_file;
 mod port_args;
 mod progress;
 mod report;

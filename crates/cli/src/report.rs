@@ -5,11 +5,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use bypath_measure::export::Output;
 use bypath_measure::report::{self, Comparison, Named};
 use bypath_measure::result::{ErrorCode, RunResult};
 use clap::Args;
-
-use crate::output_file::OutputFile;
 
 /// More runs than this cannot be told apart.
 const MOST: usize = 8;
@@ -76,9 +75,10 @@ fn compare(args: &ReportArgs) -> Result<String, Failure> {
             [one] => report::page(&one.result),
             several => report::comparison_page(several),
         };
-        let written = OutputFile::create(path).and_then(|file| file.finish(page.as_bytes()));
+        let written = Output::create(path).and_then(|output| output.complete(page.as_bytes()));
         written.map_err(|error| {
-            Failure::new(ErrorCode::Output, format!("cannot write the page {}: {error}", path.display()))
+            let message = format!("cannot write the page {}: {}", path.display(), error.io());
+            Failure::new(ErrorCode::Output, message)
         })?;
         if path.as_os_str() == "-" {
             return Ok(String::new());

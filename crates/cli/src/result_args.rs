@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bypath_measure::export::{Output, json, print_json};
 use bypath_measure::report::page;
 use bypath_measure::result::{ErrorCode, RunResult, RunState};
 use clap::Args;
-
-use crate::output_file::OutputFile;
 
 /// What becomes of a result.
 #[derive(Args, Clone, Debug, Default)]
@@ -80,9 +79,12 @@ impl ResultArgs {
             if path == Path::new("-") && self.json_on_stdout() {
                 return Err((ErrorCode::Usage, "--json and --html both want stdout".to_owned()));
             }
-            OutputFile::create(path).map_err(|error| {
-                (ErrorCode::Output, format!("cannot write the page {}: {error}", path.display()))
+            Output::create(path).map_err(|error| {
+                (ErrorCode::Output, format!("cannot write the page {}: {}", path.display(), error.io()))
             })?;
+        }
+        if let Some(path) = &self.json {
+            Output::create(path).map_err(|error| (ErrorCode::Output, error.to_string()))?;
         }
         Ok(())
     }
@@ -104,19 +106,20 @@ impl ResultArgs {
     /// the run a failure, and is told. Returns the exit code.
     pub(crate) fn give(&self, mut result: RunResult, summary: &dyn Fn(&RunResult) -> String) -> ExitCode {
         if let Some(path) = self.html.as_deref().filter(|_| result.state != RunState::Failed)
-            && let Err(reason) =
-                OutputFile::create(path).and_then(|file| file.finish(page(&result).as_bytes()))
+            && let Err(error) =
+                Output::create(path).and_then(|output| output.complete(page(&result).as_bytes()))
         {
-            result.fail(ErrorCode::Output, format!("cannot write the page {}: {reason}", path.display()));
+            let message = format!("cannot write the page {}: {}", path.display(), error.io());
+            result.fail(ErrorCode::Output, message);
         }
         if let Some(path) = self.json.as_deref().filter(|_| !self.json_on_stdout())
-            && let Err(reason) = write_file(path, &json(&result))
+            && let Err(error) =
+                Output::create(path).and_then(|output| output.complete(json(&result).as_bytes()))
         {
-            result.fail(ErrorCode::Output, format!("cannot write {}: {reason}", path.display()));
+            result.fail(ErrorCode::Output, error.to_string());
         }
         if self.json_on_stdout() {
-            let mut stdout = std::io::stdout().lock();
-            let _ = stdout.write_all(json(&result).as_bytes()).and_then(|()| stdout.flush());
+            print_json(&result);
         } else if self.shows_text() && result.state != RunState::Failed {
             self.line(summary(&result).trim_end());
         }
@@ -125,23 +128,4 @@ impl ResultArgs {
         }
         ExitCode::from(result.exit_code(self.strict))
     }
-}
-
-fn json(result: &RunResult) -> String {
-    serde_json::to_string_pretty(result).map_or_else(|_| "{}\n".to_owned(), |text| text + "\n")
-}
-
-/// Writes a file as a whole or not at all.
-pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), String> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A device or a pipe is written to, not replaced.
-    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
-        return std::fs::write(path, text).map_err(|error| error.to_string());
-    }
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|error| error.to_string())?;
-    file.write_all(text.as_bytes()).map_err(|error| error.to_string())?;
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(readable).map_err(|error| error.to_string())?;
-    file.persist(path).map_err(|error| error.error.to_string())?;
-    Ok(())
 }

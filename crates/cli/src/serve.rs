@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use bypath::{Engine, EngineError, EngineStats};
 use bypath_apps::serve::{Role, Root, ServeConfig, Server, Site, WorkerTotals};
+use bypath_measure::conditions;
+use bypath_measure::export::{Output, json, print_json};
 use bypath_measure::result::{ErrorCode, RunResult};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -353,32 +355,20 @@ fn fill(result: &mut RunResult, engine: &Engine, stats: &EngineStats, totals: &[
         *all.errors.entry(trouble.name().to_owned()).or_default() += count;
     }
     result.drops = stats.drops.iter().cloned().collect();
-    let (info, conditions) = (engine.info(), &mut result.conditions);
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    conditions.kernel = Some(info.kernel.clone());
-    conditions.stack = Some("engine".to_owned());
-    conditions.interface = Some(info.interface.clone());
-    conditions.driver = Some(info.driver.clone());
-    conditions.mode = Some(info.mode.clone());
-    conditions.xdp = Some(info.xdp.clone());
-    conditions.mtu = Some(info.mtu);
-    conditions.queues.clone_from(&info.queues);
-    conditions.cores = info.cores.iter().map(|core| number(*core)).collect();
-    conditions.congestion_control = Some(info.congestion_control.clone());
-    conditions.fixed_window_bytes = info.fixed_window;
+    conditions::engine(engine.info(), &mut result.conditions);
 }
 
 /// Tells what was done, or what is wrong.
 fn finish(args: &ServeArgs, mut result: RunResult) -> ExitCode {
     let to_file = args.json.as_deref().filter(|_| !args.json_on_stdout());
     if let Some(path) = to_file
-        && let Err(error) = std::fs::write(path, document(&result))
+        && let Err(error) = Output::create(path).and_then(|output| output.complete(json(&result).as_bytes()))
     {
-        result.fail(ErrorCode::Output, format!("cannot write {}: {error}", path.display()));
+        result.fail(ErrorCode::Output, error.to_string());
     }
     // With stdout or stderr closed there is nobody to tell.
     if args.json_on_stdout() {
-        let _ = std::io::stdout().lock().write_all(document(&result).as_bytes());
+        print_json(&result);
     } else if result.error.is_none() {
         let count = |n: Option<u64>| n.unwrap_or_default();
         let totals = &result.totals;
@@ -398,8 +388,4 @@ fn finish(args: &ServeArgs, mut result: RunResult) -> ExitCode {
         let _ = writeln!(std::io::stderr().lock(), "bypath serve: {}", error.message);
     }
     ExitCode::from(result.exit_code(false))
-}
-
-fn document(result: &RunResult) -> String {
-    serde_json::to_string_pretty(result).unwrap_or_default() + "\n"
 }

@@ -14,6 +14,7 @@
 mod clock;
 mod load;
 
+use bypath::EngineInfo;
 use bypath_xdp::NicFacts;
 
 use crate::result::Conditions;
@@ -60,6 +61,22 @@ pub fn machine(conditions: &mut Conditions) {
     // Workers need the frequency of their own processors; without any, the first one speaks for all.
     let core = conditions.cores.first().copied().unwrap_or(0);
     conditions.governor = line(&format!("/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"));
+}
+
+/// Notes what an engine runs on, and the facts about its interface if this thread is in that one's namespace.
+pub fn engine(info: &EngineInfo, conditions: &mut Conditions) {
+    interface(&info.interface, conditions);
+    conditions.kernel = Some(info.kernel.clone());
+    conditions.stack = Some("engine".to_owned());
+    conditions.interface = Some(info.interface.clone());
+    conditions.driver = Some(info.driver.clone());
+    conditions.mode = Some(info.mode.clone());
+    conditions.xdp = Some(info.xdp.clone());
+    conditions.mtu = Some(info.mtu);
+    conditions.queues.clone_from(&info.queues);
+    conditions.cores = info.cores.iter().filter_map(|core| u32::try_from(*core).ok()).collect();
+    conditions.congestion_control = Some(info.congestion_control.clone());
+    conditions.fixed_window_bytes = info.fixed_window;
 }
 
 /// Notes the facts about an interface in this thread's network namespace. Nothing, if there is none of that name.

@@ -1,6 +1,6 @@
 //! The result of a load: what was asked for, what it ran on, what was counted, and whether it came as far as it should.
 
-use bypath::{EngineInfo, EngineStats};
+use bypath::EngineStats;
 
 use crate::result::{Class, Cpu, ErrorCode, RunResult, Step, WorkerCpu};
 use crate::schedule::{Arrivals, generator};
@@ -102,23 +102,6 @@ fn describe_sink(sink: &SinkSettings, result: &mut RunResult) {
         SinkSettings::File(path) | SinkSettings::Directory(path) => medium(path),
     };
     result.set("sink", kind);
-}
-
-/// Notes what the engine runs on.
-pub(super) fn conditions(info: &EngineInfo, result: &mut RunResult) {
-    let conditions = &mut result.conditions;
-    crate::conditions::interface(&info.interface, conditions);
-    conditions.kernel = Some(info.kernel.clone());
-    conditions.stack = Some("engine".to_owned());
-    conditions.interface = Some(info.interface.clone());
-    conditions.driver = Some(info.driver.clone());
-    conditions.mode = Some(info.mode.clone());
-    conditions.xdp = Some(info.xdp.clone());
-    conditions.mtu = Some(info.mtu);
-    conditions.queues.clone_from(&info.queues);
-    conditions.cores = info.cores.iter().filter_map(|core| u32::try_from(*core).ok()).collect();
-    conditions.congestion_control = Some(info.congestion_control.clone());
-    conditions.fixed_window_bytes = info.fixed_window;
 }
 
 /// Notes what was measured.

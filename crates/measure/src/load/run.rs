@@ -92,7 +92,7 @@ pub fn run(
             return result;
         }
     };
-    super::outcome::conditions(engine.info(), &mut result);
+    crate::conditions::engine(engine.info(), &mut result.conditions);
     observer.started(&result);
     let begun = Instant::now() + HEAD_START;
     // It can be set once, and is set here only.

@@ -14,7 +14,7 @@ use bypath_measure::result::{ReasonCode, RunState};
 use super::{echo, lab, load, settings, told};
 
 /// An echo server for one connection after another, that waits before each answer for as long as it is told.
-fn delaying(lab: &Lab, wait: impl Fn() -> Duration + Send + 'static) -> SocketAddr {
+fn delaying(lab: &Lab, mut wait: impl FnMut() -> Duration + Send + 'static) -> SocketAddr {
     let at = lab.far().at(7);
     let listener = lab.far().run(|| TcpListener::bind(at)).unwrap().unwrap();
     let serve = move || {
@@ -71,14 +71,23 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len()) - 1]
 }
 
+/// What the delaying server waits more for one request in 33.
+const SLOW_MICROS: u64 = 20_000;
+
 /// One connection begins the next request when it has the answer: the time between two arrivals at the far host is what one
-/// request took. Path and server are made slower by known amounts.
+/// request took. The server is slow by known amounts, and much slower for three requests in a hundred: what is compared at the
+/// 99th percentile is then that known delay, not what else the two processors had to do.
 #[test]
 fn netns_latencies_agree_with_tcpdump_at_the_other_end() {
     let lab = lab();
     let delay = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let known = delay.clone();
-    let at = delaying(&lab, move || Duration::from_micros(known.load(Ordering::Relaxed)));
+    let mut requests = 0u64;
+    let at = delaying(&lab, move || {
+        requests += 1;
+        let slow = if requests.is_multiple_of(33) { SLOW_MICROS } else { 0 };
+        Duration::from_micros(known.load(Ordering::Relaxed) + slow)
+    });
     let mut medians = Vec::new();
     for micros in [1_000, 3_000] {
         delay.store(micros, Ordering::Relaxed);
@@ -117,9 +126,10 @@ fn netns_latencies_agree_with_tcpdump_at_the_other_end() {
                 "{figure}: request {request} ns, packet {packet} ns, tcpdump {seen} ns, with {micros} µs added"
             );
             assert!((request - seen).abs() < allowed, "{all}");
+            let least = (micros + if share > 0.5 { SLOW_MICROS } else { 0 }) as f64 * 1e3;
             // A packet has not waited for us between the answer and the next request: the arrivals have.
-            assert!(packet < seen + allowed && packet > micros as f64 * 1e3, "{all}");
-            assert!(share > 0.5 || (packet - seen).abs() < allowed, "{all}");
+            assert!(packet < seen + allowed && packet > least, "{all}");
+            assert!((packet - seen).abs() < allowed, "{all}");
         }
         medians.push((result.latency["request"].p50_ns as f64, quantile(&gaps, 0.5)));
     }
