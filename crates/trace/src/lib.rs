@@ -1,0 +1,8 @@
+//! Captures: written, read, decoded, and told as the story of a connection.
+//!
+//! A [`Record`] is one packet as a capture holds it. Everything here is made of records and bytes, and knows nothing
+//! of devices and engines.
+
+mod record;
+
+pub use record::{Direction, LinkType, Record, Timestamp};
