@@ -4,5 +4,6 @@
 //! of devices and engines.
 
 mod record;
+pub mod write;
 
 pub use record::{Direction, LinkType, Record, Timestamp};
