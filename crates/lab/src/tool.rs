@@ -38,6 +38,9 @@ fn package_of(tool: &str) -> &'static str {
         "tcpdump" => "tcpdump",
         "openssl" => "openssl",
         "tshark" => "tshark",
+        "iperf3" => "iperf3",
+        "sockperf" => "sockperf",
+        "wrk" => "wrk",
         _ => "coreutils",
     }
 }

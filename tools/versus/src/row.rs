@@ -1,4 +1,4 @@
-//! What a comparison comes to: a row for each peer.
+//! What a comparison comes to: a row for each figure of ours and each peer.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,18 +11,17 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) unit: &'static str,
     pub(crate) bypath: f64,
-    pub(crate) peer: &'static str,
+    pub(crate) peer: String,
     pub(crate) peer_value: f64,
     /// What raw frames reach on that wire in the same unit; null where that says nothing.
     pub(crate) ceiling: Option<f64>,
     /// Ours by the peer's.
     pub(crate) ratio: f64,
-    /// The rounds' largest by their smallest.
     pub(crate) spread: Spread,
     pub(crate) conditions: BTreeMap<String, String>,
 }
 
-/// How far apart the rounds were, 1 for not at all.
+/// The rounds' largest by their smallest: how far apart they were, 1 for not at all.
 #[derive(Debug, Serialize)]
 pub(crate) struct Spread {
     pub(crate) bypath: f64,
@@ -51,19 +50,18 @@ pub(crate) fn spread(values: &[f64]) -> f64 {
 /// All rows, for people.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<28} {:>12} {:>12} {:<26} {:>12} {:>6} {:>13}\n",
+        "{:<58} {:>11}   {:<34} {:>11} {:>8} {:>6}  {:>11}\n",
         "", "bypath", "peer", "", "ceiling", "ratio", "spread"
     );
     for row in rows {
         let ceiling = row.ceiling.map_or("-".to_owned(), |ceiling| format!("{ceiling:.2}"));
         let _ = writeln!(
             text,
-            "{:<28} {:>12.2} {:>12.2} {:<26} {:>12} {:>6.2} {:>6.2} {:>6.2}  {}",
+            "{:<58} {:>11.2}   {:<34} {:>11.2} {ceiling:>8} {:>6.2}  {:>5.2} {:>5.2}  {}",
             row.name,
             row.bypath,
-            row.peer_value,
             row.peer,
-            ceiling,
+            row.peer_value,
             row.ratio,
             row.spread.bypath,
             row.spread.peer,

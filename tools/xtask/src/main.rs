@@ -16,7 +16,7 @@ usage: cargo xtask COMMAND
   setup          install the Debian packages that building and testing need
   test           format, lints, documentation, then every test; namespace tests need root
   demo           build the release and fetch files from real servers in a lab
-  versus         build the release and compare it with the kernel's stack, curl and wrk, on the same wire; --json FILE
+  versus         build the release and compare it with the kernel's stack by iperf3, sockperf, wrk and curl; --json FILE
   ledger         make docs/compliance.md of its tables and check both; --check writes nothing
   fuzz           the fuzz targets, some minutes each; --help tells more
   lab ARGS…      the built `bypath lab`: up, down, exec, status

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::shell::{self, Failure, Result, as_root, has, output};
 
 /// What building needs, then what the lab needs, then the peers and tools of the tests.
-const PACKAGES: [&str; 28] = [
+const PACKAGES: [&str; 30] = [
     "clang",
     "llvm",
     "libelf-dev",
@@ -28,6 +28,8 @@ const PACKAGES: [&str; 28] = [
     "lftp",
     "aria2",
     "wrk",
+    "iperf3",
+    "sockperf",
     "python3",
     "tcpdump",
     "tshark",
@@ -42,7 +44,7 @@ const PACKAGES: [&str; 28] = [
 const SERVICES: [&str; 2] = ["nginx", "vsftpd"];
 
 /// The programs among them, for machines that are not Debian.
-const PROGRAMS: [&str; 18] = [
+const PROGRAMS: [&str; 20] = [
     "clang",
     "pkg-config",
     "m4",
@@ -58,6 +60,8 @@ const PROGRAMS: [&str; 18] = [
     "lftp",
     "aria2c",
     "wrk",
+    "iperf3",
+    "sockperf",
     "python3",
     "tcpdump",
     "tshark",

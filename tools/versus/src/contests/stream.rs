@@ -1,0 +1,63 @@
+//! Rows 5, 6 and 7: as many bytes as go on one connection, by each transmit path; the raw ceilings, and iperf3.
+
+use crate::Error;
+use crate::contest::{Contest, Figure, Ours, Subject};
+use crate::options::Options;
+use crate::program::{json, number, with_processor_time};
+use crate::wire::{IPERF_PORT, Place, STREAM_PORT, Served, Side, Wire, both_cores, client};
+
+pub(super) fn contest<'a>(options: &'a Options, place: &'a Place, wire: &'a Wire) -> Contest<'a> {
+    let ours = place.paths.iter().map(|tx| Ours {
+        subject: Subject::new(*tx, move || ours(options, place, wire, tx)),
+        ceiling: Some(Subject::new(format!("raw frames by {tx}"), move || ceiling(options, place, wire, tx))),
+    });
+    Contest {
+        name: "5-7 stream".into(),
+        figures: vec![Figure::more("", "Gbit/s").below_ceiling(), Figure::less("processor time", "s/GB")],
+        ours: ours.collect(),
+        peers: vec![
+            Subject::new("iperf3", || iperf3(options, &wire.plain)),
+            Subject::new("iperf3, offloads on", || iperf3(options, &wire.offloaded)),
+        ],
+    }
+}
+
+/// Which transmit path, where it can be chosen.
+fn path<'a>(place: &Place, tx: &'a str) -> Vec<&'a str> {
+    if place.paths.len() > 1 { vec!["--tx", tx] } else { Vec::new() }
+}
+
+fn ours(options: &Options, place: &Place, wire: &Wire, tx: &str) -> Result<Vec<f64>, Error> {
+    let served = Served::start(place, wire, &path(place, tx))?;
+    let target = format!("{}:{STREAM_PORT}", wire.plain.far_ip());
+    let seconds = options.seconds.to_string();
+    let mut command = client(place, wire, &["load", "stream", &target, "--protocol", "bypath"]);
+    command.args(["--json", "-t", &seconds]).args(path(place, tx));
+    let (result, cpu) = with_processor_time(served.id(), || json(&mut command))?;
+    let rate = number(&result, "/rates/goodput_sent_bits_per_second")?;
+    let gigabytes = number(&result, "/totals/bytes_sent")? / 1e9;
+    Ok(vec![rate / 1e9, cpu / gigabytes])
+}
+
+fn iperf3(options: &Options, side: &Side) -> Result<Vec<f64>, Error> {
+    let mut command = side.near("iperf3")?;
+    command.args(["-c", &side.far_ip(), "-p", &IPERF_PORT.to_string(), "-J"]);
+    command.args(["-t", &options.seconds.to_string()]);
+    let (result, cpu) = with_processor_time(side.iperf3(), || json(&mut command))?;
+    let rate = number(&result, "/end/sum_received/bits_per_second")?;
+    let gigabytes = number(&result, "/end/sum_received/bytes")? / 1e9;
+    Ok(vec![rate / 1e9, cpu / gigabytes])
+}
+
+/// Payload that raw frames of the MTU's size carry one way, as much as TCP would have in them.
+fn ceiling(options: &Options, place: &Place, wire: &Wire, tx: &str) -> Result<Vec<f64>, Error> {
+    let (near, far) = (wire.plain.lab.near(), wire.plain.lab.far());
+    let mut command = std::process::Command::new(&place.bypath);
+    command.args(["blast", "--json", "--size", &(wire.mtu + 18).to_string()]);
+    command.args(["-t", &options.seconds.to_string(), "--cores", &both_cores(place)]);
+    command.args(["--netns", near.netns(), "--dev", near.interface()]);
+    command.args(["--to-netns", far.netns(), "--to-dev", far.interface()]).args(path(place, tx));
+    let frames = number(&json(&mut command)?, "/rates/packets_received_per_second")?;
+    // Less IP and TCP headers with timestamps.
+    Ok(vec![frames * f64::from(wire.mtu - 52) * 8.0 / 1e9])
+}
