@@ -3,6 +3,7 @@
 mod blast;
 mod completions;
 mod config;
+mod decode;
 mod engine_args;
 mod file_sink;
 mod frame_text;
@@ -61,6 +62,10 @@ enum Command {
     Rfc2544(Box<rfc2544::Rfc2544Args>),
     /// Measure how long a message takes there and back: over TCP or UDP to an echo server, or as raw frames.
     Latency(Box<latency::LatencyArgs>),
+    /// Print captures: as tcpdump does, and in other forms.
+    ///
+    /// Reads pcap and pcapng. `docs/decode.md` has examples.
+    Decode(Box<decode::DecodeArgs>),
     /// Make, show, use and remove a lab: two hosts in network namespaces.
     Lab(lab_cmd::LabArgs),
     /// Show results that were written by --json: one as a page, several side by side.
@@ -87,6 +92,7 @@ fn main() -> ExitCode {
         Ok(Command::Blast(blast)) => blast::run(&blast),
         Ok(Command::Rfc2544(args)) => rfc2544::run(&args),
         Ok(Command::Latency(args)) => latency::run(&args),
+        Ok(Command::Decode(args)) => decode::run(&args),
         Ok(Command::Lab(lab)) => lab_cmd::run(lab),
         Ok(Command::Report(args)) => report::run(&args),
         Ok(Command::Completions(args)) => completions::run(&args, command),

@@ -31,7 +31,7 @@ pub enum Direction {
 }
 
 /// The link type of a capture's packets: the numbers of pcap's LINKTYPE registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LinkType(pub u16);
 
 impl LinkType {

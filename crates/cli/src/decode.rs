@@ -1,0 +1,160 @@
+//! `bypath decode`: captures, printed in the form that was asked for.
+
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Read, Write};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bypath_measure::export::Output;
+use bypath_trace::read::{Capture, ReadError};
+use bypath_trace::style::{Style, tcpdump::Tcpdump};
+use clap::{Args, ValueEnum};
+
+/// What is collected before the system is asked to write it.
+const OUTPUT_BUFFER: usize = 128 * 1024;
+
+/// The options of `bypath decode`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DecodeArgs {
+    /// Captures, pcap or pcapng, one after the other; "-" is stdin.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// The form in which packets are printed.
+    #[arg(long, value_name = "NAME", default_value = "tcpdump")]
+    style: StyleName,
+
+    /// Write to this file instead of stdout. It gets its name when everything is in it.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// A form in which packets are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StyleName {
+    /// The lines of tcpdump.
+    Tcpdump,
+}
+
+impl DecodeArgs {
+    /// Every style is made here.
+    fn style(&self) -> Box<dyn Style> {
+        match self.style {
+            StyleName::Tcpdump => Box::new(Tcpdump::default()),
+        }
+    }
+}
+
+/// Why decoding ended early.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("cannot open the capture {path}: {problem}")]
+    Open { path: String, problem: String },
+    #[error("{path} {error}")]
+    Read { path: String, error: ReadError },
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+    #[error(transparent)]
+    Output(#[from] bypath_measure::export::OutputError),
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &DecodeArgs) -> ExitCode {
+    match decode(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever closed the pipe has seen enough.
+        Err(Failure::Write(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("bypath: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn decode(args: &DecodeArgs) -> Result<(), Failure> {
+    let mut style = args.style();
+    match &args.output {
+        None => {
+            // Not through the standard library's buffer, which looks for the ends of lines.
+            let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+            let live = stdout.is_terminal();
+            let mut out = BufWriter::with_capacity(OUTPUT_BUFFER, stdout);
+            let decoded = all(args, style.as_mut(), &mut out, live);
+            out.flush()?;
+            decoded
+        }
+        Some(path) => {
+            let mut out = BufWriter::with_capacity(OUTPUT_BUFFER, Whole(Output::create(path)?));
+            let decoded = all(args, style.as_mut(), &mut out, false);
+            let whole = out.into_inner().map_err(|error| error.into_error())?;
+            // What could be read of a damaged capture is worth having, and the exit code tells of the rest.
+            whole.0.commit()?;
+            decoded
+        }
+    }
+}
+
+/// All files, between the beginning and the end that the style has.
+fn all(args: &DecodeArgs, style: &mut dyn Style, out: &mut dyn Write, live: bool) -> Result<(), Failure> {
+    style.begin(out)?;
+    let mut decoded = Ok(());
+    for path in &args.files {
+        decoded = one(path, style, out, live);
+        if let Err(failure) = &decoded {
+            if !matches!(failure, Failure::Write(_)) {
+                style.failed(&failure.to_string(), out)?;
+            }
+            break;
+        }
+    }
+    style.end(out)?;
+    decoded
+}
+
+fn one(path: &Path, style: &mut dyn Style, out: &mut dyn Write, live: bool) -> Result<(), Failure> {
+    let name = if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() };
+    let input: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(open(path).map_err(|problem| Failure::Open { path: name.clone(), problem })?)
+    };
+    let failed = |error| Failure::Read { path: name.clone(), error };
+    let mut capture = Capture::open(input).map_err(failed)?;
+    loop {
+        match capture.next_record() {
+            Ok(Some(record)) => style.record(&record, out)?,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        }
+        if live {
+            out.flush()?;
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, String> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => "there is no such file".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    })?;
+    match file.metadata() {
+        Ok(about) if about.is_dir() => Err("that is a directory; name the files in it".to_owned()),
+        _ => Ok(file),
+    }
+}
+
+/// A file that is there completely or not at all, as something that can be written to.
+struct Whole(Output);
+
+impl Write for Whole {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.append(bytes).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! The forms in which packets are printed.
+
+pub mod tcpdump;
+
+use std::io::{self, Write};
+
+use crate::record::Record;
+
+/// A form in which packets are printed. `bypath decode` calls [`begin`](Style::begin) once, [`record`](Style::record) for
+/// each packet, and [`end`](Style::end) once, also when the capture turned out to be damaged.
+pub trait Style {
+    /// What comes before the first packet.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn begin(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let _ = out;
+        Ok(())
+    }
+
+    /// A packet.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn record(&mut self, record: &Record<'_>, out: &mut dyn Write) -> io::Result<()>;
+
+    /// The capture ended in this, as it was told to the user.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn failed(&mut self, error: &str, out: &mut dyn Write) -> io::Result<()> {
+        let _ = (error, out);
+        Ok(())
+    }
+
+    /// What comes after the last packet.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let _ = out;
+        Ok(())
+    }
+}
