@@ -1,12 +1,15 @@
 //! Captures: written, read, decoded, and told as the story of a connection.
 //!
 //! A [`Record`] is one packet as a capture holds it. [`read`] gets them out of files, [`layers`] takes them apart, and a
-//! [`style`] prints them. Everything here is made of records and bytes, and knows nothing of devices and engines.
+//! [`style`] prints them; [`ppp`] and [`vj`] read what a serial link carries. Everything here is made of records and bytes, and knows nothing of devices and engines.
 
 pub mod layers;
+pub mod ppp;
+mod printable;
 pub mod read;
 mod record;
 pub mod style;
+pub mod vj;
 pub mod write;
 
 pub use record::{Direction, LinkType, Record, Timestamp};
