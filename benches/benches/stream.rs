@@ -1,82 +1,55 @@
-//! One TCP connection between two stacks driven by hand, on one thread: bytes in at one end, out at the
-//! other, every segment built, summed, checked and acknowledged.
+//! Bytes from one end to the other on one core: every segment built, summed, checked and acknowledged. Goal 1.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use bypath::Instant;
-use bypath::by_hand::{Stack, StackOptions, TcpSocket};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use bypath::in_memory::{Pair, PairOptions};
+use bypath_benches::{Figures, Sink, SmolStream, Streamer, config};
+use criterion::{Criterion, Throughput};
 
-const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
-const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 2));
-/// Bytes moved in one iteration.
-const CHUNK: usize = 1 << 20;
-
-struct Pair {
-    client: Stack,
-    server: Stack,
-    sending: TcpSocket,
-    receiving: TcpSocket,
-    now_ns: u64,
-}
-
-impl Pair {
-    fn open() -> std::io::Result<Self> {
-        let mut client = Stack::new(&StackOptions { seed: 1, ..StackOptions::default() })?;
-        let mut server = Stack::new(&StackOptions { seed: 2, ..StackOptions::default() })?;
-        client.add_address(CLIENT, 24);
-        server.add_address(SERVER, 24);
-        let port = SocketAddr::new(SERVER, 9);
-        let listener = server.listen(port, 1);
-        let sending = client.connect(port, 0)?;
-        let mut pair = Self { client, server, sending, receiving: sending, now_ns: 1 };
-        loop {
-            pair.exchange();
-            if let Some(accepted) = pair.server.accept(listener) {
-                pair.receiving = accepted;
-                return Ok(pair);
-            }
-        }
-    }
-
-    /// One round trip, a microsecond each way.
-    fn exchange(&mut self) {
-        self.now_ns += 1_000;
-        let now = Instant::from_nanos(self.now_ns);
-        self.client.poll(now);
-        while let Some(packet) = self.client.transmit() {
-            self.server.receive(now, &packet);
-        }
-        self.server.poll(now);
-        while let Some(packet) = self.server.transmit() {
-            self.client.receive(now, &packet);
-        }
-    }
-
-    fn stream(&mut self, data: &[u8], out: &mut [u8]) -> std::io::Result<usize> {
-        let (mut sent, mut received) = (0, 0);
-        while received < data.len() {
-            sent += self.client.send(self.sending, &data[sent..])?;
-            self.exchange();
-            while let Some(n) = self.server.recv(self.receiving, out)? {
-                received += n;
-            }
-        }
-        Ok(received)
-    }
-}
-
-fn stream(c: &mut Criterion) {
-    let mut pair = Pair::open().unwrap_or_else(|error| panic!("two stacks do not connect: {error}"));
-    let data = vec![0x5a; CHUNK];
-    let mut out = vec![0; 1 << 16];
+fn ours(c: &mut Criterion, figures: &Figures, name: &str, flows: usize, writes: bool, timestamps: bool) {
+    let sink = Sink { copy_to: writes.then(|| vec![0; 2048].into()), ..Sink::default() };
+    let received = Arc::clone(&sink.received);
+    let options = PairOptions {
+        connections: flows,
+        tcp: bypath::TcpConfig { timestamps, ..bypath::TcpConfig::default() },
+        ..PairOptions::default()
+    };
+    let streamer = Streamer { connections: flows, writes };
+    let mut pair =
+        Pair::new(&options, streamer, sink).unwrap_or_else(|error| panic!("no pair of workers: {error}"));
     let mut group = c.benchmark_group("stream");
-    group.throughput(Throughput::Bytes(CHUNK as u64));
-    group.bench_function("one flow, MSS 1448, by hand", |b| {
-        b.iter(|| pair.stream(&data, &mut out));
+    group.throughput(Throughput::Bytes(1));
+    group.bench_function(name, |b| {
+        figures.measure(b, name, |bytes| {
+            let end = received.load(Ordering::Relaxed) + bytes;
+            while received.load(Ordering::Relaxed) < end {
+                pair.turn();
+            }
+        });
     });
     group.finish();
 }
 
-criterion_group!(benches, stream);
-criterion_main!(benches);
+fn main() {
+    let mut c = config();
+    let figures = Figures::default();
+    ours(&mut c, &figures, "bypath, MSS 1460", 1, false, false);
+    ours(&mut c, &figures, "bypath, MSS 1448 and timestamps", 1, false, true);
+    ours(&mut c, &figures, "bypath, copied in and out", 1, true, false);
+    ours(&mut c, &figures, "bypath, 100 flows", 100, false, false);
+    let mut smol = SmolStream::new();
+    let mut group = c.benchmark_group("stream");
+    group.throughput(Throughput::Bytes(1));
+    group.bench_function("smoltcp", |b| figures.measure(b, "smoltcp", |bytes| smol.run(bytes)));
+    group.finish();
+    c.final_summary();
+    for name in [
+        "bypath, MSS 1460",
+        "bypath, MSS 1448 and timestamps",
+        "bypath, copied in and out",
+        "bypath, 100 flows",
+    ] {
+        figures.print(name, "smoltcp", |ns| format!("{:.1} Gbit/s", 8.0 / ns));
+    }
+}

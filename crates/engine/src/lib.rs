@@ -32,11 +32,14 @@ mod flow;
 mod flow_table;
 mod growing_ring;
 mod handoff;
+pub mod in_memory;
 mod kernel;
 mod local_ring;
 mod neighbor;
 mod netlink;
 mod packet;
+#[doc(hidden)]
+pub mod parts;
 mod ports;
 mod ring;
 mod route;

@@ -249,6 +249,14 @@ impl<D: Device> Worker<D> {
         (Instant::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX)), clock)
     }
 
+    /// One turn of the loop, for those who drive it themselves.
+    pub(crate) fn turn(&mut self) {
+        let (now, _) = self.now();
+        self.time.begin(now);
+        let busy = self.round(now);
+        self.time.end(busy);
+    }
+
     /// One turn of the loop. `false`: there was nothing to do.
     fn round(&mut self, now: Instant) -> bool {
         let received = self.device.receive(&mut self.batch) > 0;
@@ -283,7 +291,7 @@ impl<D: Device> Worker<D> {
         true
     }
 
-    fn stats(&self) -> WorkerStats {
+    pub(crate) fn stats(&self) -> WorkerStats {
         WorkerStats {
             flows: self.stack.flow_count(),
             counters: self.stack.counters,
@@ -506,7 +514,3 @@ fn hand_off(
         counters.count(Cause::Handoff);
     }
 }
-
-#[cfg(test)]
-#[path = "worker_bench.rs"]
-mod bench;
