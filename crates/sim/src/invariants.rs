@@ -128,7 +128,7 @@ impl WireWatch {
             if tcp.header.flags.contains(TcpFlags::ACK) {
                 *own = Direction::answering(peer, own);
             } else {
-                *own = Direction::default();
+                *own = Direction::after(own);
                 peer.belongs_to_the_past();
             }
         }

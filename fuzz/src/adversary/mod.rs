@@ -173,7 +173,7 @@ impl Wire {
             self.accept(side);
             let whole = self.power < Power::Liar;
             for connection in &mut self.connections {
-                connection.run(side, &mut self.stacks[side], whole);
+                connection.run(side, &mut self.stacks[side], whole, self.replays);
                 if let Some(watch) = &mut self.watch {
                     let [own, other] = connection.names(side);
                     watch.offer(own, other, connection.offer(side));
