@@ -16,6 +16,7 @@ use crate::flow::BoxedService;
 use crate::route::Prefix;
 use crate::service::Service;
 use crate::stack::memory::MemoryLimits;
+use crate::tap::TapSink;
 use crate::worker::Poll;
 
 /// Source ports that a client service has of each shared address, unless told otherwise.
@@ -45,6 +46,7 @@ pub struct EngineBuilder {
     client_ports: Option<usize>,
     memory: MemoryLimits,
     reassembly_rings: usize,
+    tap: Option<TapSink>,
 }
 
 impl std::fmt::Debug for EngineBuilder {
@@ -76,6 +78,7 @@ impl Default for EngineBuilder {
             client_ports: None,
             memory: MemoryLimits::default(),
             reassembly_rings: 64,
+            tap: None,
         }
     }
 }
@@ -280,6 +283,14 @@ impl EngineBuilder {
     #[must_use]
     pub fn client_ports(mut self, count: usize) -> Self {
         self.client_ports = Some(count);
+        self
+    }
+
+    /// Copies every packet that is received or sent to the other end of a tap, see [`crate::tap`]. Off by default, and
+    /// without cost then.
+    #[must_use]
+    pub fn tap(mut self, sink: TapSink) -> Self {
+        self.tap = Some(sink);
         self
     }
 

@@ -139,11 +139,41 @@ pub(crate) struct Counters {
     pub(crate) segs_in: u64,
     /// Rounds in which a flow had more to send than the device had room for.
     pub(crate) transmit_stalls: u64,
+    /// What was counted first for the packet at hand; see [`cause_name`].
+    blame: u8,
+}
+
+/// Where TCP's causes begin among the numbers of causes, which begin with 1.
+const FIRST_OF_TCP: u8 = 128;
+
+/// The name of a cause by its number; `None` for 0, which stands for none.
+pub(crate) fn cause_name(number: u8) -> Option<&'static str> {
+    if number >= FIRST_OF_TCP {
+        return DropCause::ALL.get(usize::from(number - FIRST_OF_TCP)).map(|cause| cause.name());
+    }
+    CAUSES.get(usize::from(number.checked_sub(1)?)).map(|(_, name)| *name)
 }
 
 impl Counters {
     pub(crate) fn count(&mut self, cause: Cause) {
         self.causes[cause as usize] += 1;
+        self.blame(cause as u8 + 1);
+    }
+
+    fn blame(&mut self, number: u8) {
+        if self.blame == 0 {
+            self.blame = number;
+        }
+    }
+
+    /// Another packet is at hand, of which nothing was counted.
+    pub(crate) fn forget_cause(&mut self) {
+        self.blame = 0;
+    }
+
+    /// The number of the cause that was counted first since then; 0: none.
+    pub(crate) fn cause(&self) -> u8 {
+        self.blame
     }
 
     pub(crate) fn tally(&mut self, what: Tally) {
@@ -152,6 +182,7 @@ impl Counters {
 
     pub(crate) fn count_tcp(&mut self, cause: DropCause) {
         self.tcp[cause as usize] += 1;
+        self.blame(FIRST_OF_TCP + cause as u8);
     }
 
     /// Adds another stack's counters.
@@ -200,5 +231,21 @@ mod tests {
         for (i, cause) in DropCause::ALL.iter().enumerate() {
             assert_eq!(*cause as usize, i);
         }
+        assert!(CAUSES.len() < usize::from(FIRST_OF_TCP));
+    }
+
+    #[test]
+    fn what_was_counted_first_for_a_packet_is_its_cause() {
+        let mut counters = Counters::default();
+        assert_eq!(cause_name(counters.cause()), None);
+        counters.count(Cause::Malformed);
+        counters.count(Cause::NoRoom);
+        assert_eq!(cause_name(counters.cause()), Some("malformed"));
+        counters.forget_cause();
+        counters.count_tcp(DropCause::Duplicate);
+        assert_eq!(cause_name(counters.cause()), Some("tcp_duplicate"));
+        counters.forget_cause();
+        assert_eq!(counters.cause(), 0);
+        assert_eq!([cause_name(127), cause_name(255)], [None, None]);
     }
 }

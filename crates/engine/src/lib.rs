@@ -50,6 +50,7 @@ mod socket;
 mod source;
 mod spent_cookies;
 mod stack;
+pub mod tap;
 mod template;
 #[cfg(test)]
 mod testnet;
@@ -72,5 +73,6 @@ pub use segment_log::AckedSegment;
 pub use service::{ConnectionId, Service, ServiceConnection};
 pub use socket::{Report, TcpInfo, TcpListener, TcpStream, UdpSocket};
 pub use source::SendSource;
+pub use tap::{Tap, TapMeaning, TapOptions, TapRecord, TapSink, TapStats, TapVerdict, TapWriter, tap};
 pub use worker::Poll;
 pub use worker_stats::WorkerStats;

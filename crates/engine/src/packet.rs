@@ -4,6 +4,8 @@
 use arrayvec::ArrayVec;
 use bypath_wire::checksum::{Sum, copy_and_sum};
 
+use crate::tap::Note;
+
 /// Most chunks of a packet: what AF_XDP carries in copy mode.
 pub(crate) const MAX_CHUNKS: usize = 18;
 
@@ -120,6 +122,14 @@ pub(crate) trait Egress {
     /// Sends a packet of `len` bytes that `build` writes, on the device's queue `queue`. `false`: no room,
     /// `build` was not called.
     fn send(&mut self, len: usize, queue: u16, build: impl FnOnce(&mut TxPacket<'_, '_>)) -> bool;
+
+    /// Whether anybody wants to know what packets mean.
+    fn is_watched(&self) -> bool {
+        false
+    }
+
+    /// What the packet means that is sent next, and the number of the cause behind it.
+    fn note(&mut self, _note: Note, _cause: u8) {}
 }
 
 /// A list of packets.

@@ -111,6 +111,18 @@ impl ByteProducer {
         self.free_seen()
     }
 
+    /// Whether `len` bytes can be stored from the tail on.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        self.free_seen() >= len || self.free() >= len
+    }
+
+    /// Writes to every page of the free room, so that no later byte is the first in its page.
+    pub(crate) fn touch(&mut self) {
+        for at in (0..self.free()).step_by(4096) {
+            self.write_at(at, &[0]);
+        }
+    }
+
     /// Stores and commits as much of `bytes` as there is room for; returns how much that was.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
         let stored = self.write_at(0, bytes);

@@ -27,6 +27,7 @@ use crate::socket::udp::UdpShared;
 use crate::stack::client::Woken;
 use crate::stack::ingress::Verdict;
 use crate::stack::{Stack, StackEvent};
+use crate::tap::TapWriter;
 use crate::worker_stats::WorkerStats;
 
 /// Frames taken from the device at once.
@@ -138,6 +139,7 @@ pub(crate) struct Worker<D> {
     epoch: SystemInstant,
     stopping: bool,
     time: TimeSpent,
+    tap: Option<Box<TapWriter>>,
 }
 
 /// Where the time of a worker goes.
@@ -191,7 +193,14 @@ impl<D: Device> Worker<D> {
             epoch: SystemInstant::now(),
             stopping: false,
             time: TimeSpent::default(),
+            tap: None,
         }
+    }
+
+    /// The same with a tap that has a copy of every packet.
+    pub(crate) fn tapped(mut self, tap: Option<TapWriter>) -> Self {
+        self.tap = tap.map(Box::new);
+        self
     }
 
     /// The same with a clock that begins at `epoch`, as those of all workers of an engine do.
@@ -218,6 +227,9 @@ impl<D: Device> Worker<D> {
                 }
             }
             self.time.begin(now);
+            if let Some(tap) = &mut self.tap {
+                tap.begin(now.as_nanos());
+            }
             let busy = self.round(now);
             self.time.end(busy);
             if busy || self.stopping {
@@ -301,12 +313,15 @@ impl<D: Device> Worker<D> {
     }
 
     fn flush(&mut self, now: Instant) {
-        let mut egress = DeviceEgress::new(&mut self.device, &self.area);
+        let mut egress = DeviceEgress::new(&mut self.device, &self.area, self.tap.as_deref_mut());
         self.stack.advance(now, &mut egress);
         self.stack.flush(now, &mut egress);
-        if self.stack.has_unstamped() {
+        if self.stack.has_unstamped() || self.tap.is_some() {
             let handed_over = self.now().0;
             self.stack.stamp(handed_over);
+            if let Some(tap) = &mut self.tap {
+                tap.handed_over(handed_over.as_nanos());
+            }
         }
         self.device.flush();
         while let Some(event) = self.stack.events.pop_front() {
@@ -323,7 +338,7 @@ impl<D: Device> Worker<D> {
     fn take_batch(&mut self, now: Instant) {
         let area = self.area.clone();
         let frames = self.batch.frames();
-        let mut egress = DeviceEgress::new(&mut self.device, &area);
+        let mut egress = DeviceEgress::new(&mut self.device, &area, self.tap.as_deref_mut());
         let mut at = 0;
         while let Some(first) = frames.get(at) {
             let mut packet = RxPacket::whole(area.bytes(first));
@@ -338,7 +353,15 @@ impl<D: Device> Worker<D> {
                 at += 1;
             }
             let alone = self.links.from_workers.is_empty();
+            let watched = egress.begin(now, first.queue(), &packet);
+            if watched {
+                self.stack.begin_packet();
+            }
             let verdict = self.stack.input(now, &packet, first.queue(), alone, &mut egress);
+            if watched {
+                let (cause, note) = self.stack.end_packet(verdict);
+                egress.end(cause, note);
+            }
             if let Verdict::Foreign(key) = verdict {
                 let home = self.stack.home_of(&key, self.links.to_workers.len());
                 hand_off(self.index, home, &mut self.links, &mut self.stack.counters, &packet, 0);
@@ -362,10 +385,12 @@ impl<D: Device> Worker<D> {
         for receiver in &mut receivers {
             for _ in 0..HANDOFF_BATCH {
                 let (stack, links, device) = (&mut self.stack, &mut self.links, &mut self.device);
+                let tap = &mut self.tap;
                 let area = &self.area;
                 let index = self.index;
                 let taken = receiver.pop(|bytes, hops| {
-                    let mut egress = DeviceEgress::new(device, area);
+                    stack.begin_packet();
+                    let mut egress = DeviceEgress::new(device, area, tap.as_deref_mut());
                     let packet = RxPacket::whole(bytes);
                     if hops == COPY {
                         return stack.overhear(now, &packet, &mut egress);
@@ -400,7 +425,7 @@ impl<D: Device> Worker<D> {
             any = true;
         }
         if datagrams {
-            let mut egress = DeviceEgress::new(&mut self.device, &self.area);
+            let mut egress = DeviceEgress::new(&mut self.device, &self.area, self.tap.as_deref_mut());
             self.stack.send_datagrams(now, &mut egress);
         }
         if !self.stack.port.touched.is_empty() {
@@ -411,7 +436,7 @@ impl<D: Device> Worker<D> {
     }
 
     fn obey(&mut self, now: Instant, command: Command) {
-        let mut egress = DeviceEgress::new(&mut self.device, &self.area);
+        let mut egress = DeviceEgress::new(&mut self.device, &self.area, self.tap.as_deref_mut());
         let stack = &mut self.stack;
         match command {
             Command::Connect { local, remote, end } => {
@@ -466,7 +491,13 @@ impl<D: Device> Worker<D> {
                 .next_deadline()
                 .map_or(LONGEST_SLEEP, |at| Duration::from_nanos(at.nanos_since(now)).min(LONGEST_SLEEP));
             // An error here would come again at once: then the worker spins, and loses nothing.
+            if let Some(tap) = &mut self.tap {
+                tap.asleep();
+            }
             let _ = self.device.wait(Some(timeout), Some(waker.fd()));
+            if let Some(tap) = &mut self.tap {
+                tap.awake(now.as_nanos());
+            }
         }
         waker.asleep.store(false, Ordering::Relaxed);
         waker.drain();

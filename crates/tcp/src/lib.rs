@@ -71,7 +71,7 @@ pub use isn::IsnGenerator;
 pub use path_metrics::PathMetrics;
 pub use request::{Request, Verdict};
 pub use reset::reset_for;
-pub use segment::{Events, Received, Segment, Store, TxSegment};
+pub use segment::{Events, Purpose, Received, Segment, Store, TxSegment};
 pub use state::State;
 pub use stats::{ConnectionStats, DropCause};
 pub use time::Instant;

@@ -7,7 +7,7 @@ use bypath_wire::tcp::{TcpFlags, TcpOptions, Timestamps};
 use crate::connection::{Bits, Connection};
 use crate::ecn::Ecn;
 use crate::f_rto::FRto;
-use crate::segment::TxSegment;
+use crate::segment::{Purpose, TxSegment};
 use crate::state::State;
 use crate::time::Instant;
 
@@ -82,6 +82,7 @@ impl Connection {
             offset: 0,
             len,
             retransmission: again,
+            purpose: if again { Purpose::HandshakeAgain } else { Purpose::Ordinary },
             ecn: Ecn::NotEct,
         })
     }
@@ -103,7 +104,14 @@ impl Connection {
         }
         self.note_paced(now, len);
         self.hot.bits.clear(Bits::FORCE);
-        Some(self.send_again_now(now, start, len))
+        let purpose = if self.hot.bits.has(Bits::PERSIST) {
+            Purpose::WindowProbe
+        } else if self.hot.bits.has(Bits::LOSS) {
+            Purpose::Timeout
+        } else {
+            Purpose::FastRetransmission
+        };
+        Some(self.send_again_now(now, start, len, purpose))
     }
 
     /// What is seldom to be sent, when there is nothing else.
@@ -268,6 +276,7 @@ impl Connection {
             offset: 0,
             len: 0,
             retransmission: false,
+            purpose: Purpose::Ordinary,
             ecn: Ecn::NotEct,
         }
     }
@@ -279,7 +288,7 @@ impl Connection {
             return None;
         }
         self.hot.bits.clear(Bits::PROBE);
-        Some(self.bare(now, self.hot.snd_una - 1))
+        Some(TxSegment { purpose: Purpose::KeepAlive, ..self.bare(now, self.hot.snd_una - 1) })
     }
 
     fn acknowledgement(&mut self, now: Instant) -> Option<TxSegment> {

@@ -8,7 +8,7 @@ use bypath_wire::tcp::SackBlock;
 use crate::congestion_feed::BeforeAck;
 use crate::connection::{Bits, Connection};
 use crate::scoreboard::Progress;
-use crate::segment::TxSegment;
+use crate::segment::{Purpose, TxSegment};
 use crate::time::Instant;
 
 /// What an acknowledgement brought, as loss recovery looks at it.
@@ -147,11 +147,17 @@ impl Connection {
             return None;
         }
         self.cold.rescued |= passed.is_none();
-        Some(self.send_again_now(now, start, len))
+        Some(self.send_again_now(now, start, len, Purpose::Rescue))
     }
 
     /// `len` bytes of sequence space from `start` go out once more.
-    pub(crate) fn send_again_now(&mut self, now: Instant, start: SeqNum, mut len: u32) -> TxSegment {
+    pub(crate) fn send_again_now(
+        &mut self,
+        now: Instant,
+        start: SeqNum,
+        mut len: u32,
+        purpose: Purpose,
+    ) -> TxSegment {
         let fin = self.hot.bits.has(Bits::FIN_SENT) && (start + len).after(self.fin_seq());
         self.cold.scoreboard.retransmitted(start, len, now);
         if fin {
@@ -169,6 +175,6 @@ impl Connection {
         if self.hot.rtx_at == Instant::NEVER {
             self.arm(now);
         }
-        self.data_segment(now, start, len, fin, again)
+        TxSegment { purpose, ..self.data_segment(now, start, len, fin, again) }
     }
 }

@@ -14,7 +14,7 @@ use crate::connection::{Bits, Connection};
 use crate::ecn::answer_to_syn;
 use crate::open::offer;
 use crate::reset::{bare, reset_for};
-use crate::segment::{Segment, TxSegment};
+use crate::segment::{Purpose, Segment, TxSegment};
 use crate::stats::DropCause;
 use crate::time::Instant;
 
@@ -134,6 +134,9 @@ impl Request {
         segment.window = first_window(config);
         segment.options = options;
         segment.retransmission = self.sent > 1;
+        if segment.retransmission {
+            segment.purpose = Purpose::HandshakeAgain;
+        }
         segment
     }
 

@@ -5,7 +5,7 @@ use bypath_wire::tcp::{TcpFlags, TcpOptions};
 
 use crate::connection::Connection;
 use crate::ecn::Ecn;
-use crate::segment::{Segment, TxSegment};
+use crate::segment::{Purpose, Segment, TxSegment};
 use crate::time::Instant;
 
 /// The reset for a segment that nobody here wants; `None` for a reset, which is never answered.
@@ -32,6 +32,7 @@ pub(crate) fn bare(seq: SeqNum, ack: SeqNum, flags: TcpFlags) -> TxSegment {
         offset: 0,
         len: 0,
         retransmission: false,
+        purpose: Purpose::Ordinary,
         ecn: Ecn::NotEct,
     }
 }

@@ -120,6 +120,29 @@ pub struct Received {
     pub reply: Option<TxSegment>,
 }
 
+/// Why a segment goes out, where its bytes alone do not say: for captures and for those who read them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Purpose {
+    /// The connection has something to say, or to acknowledge.
+    #[default]
+    Ordinary,
+    /// SYN or SYN-ACK again: there was no answer in time.
+    HandshakeAgain,
+    /// What acknowledgements have shown to be lost (RFC 8985, RFC 6675).
+    FastRetransmission,
+    /// What is thought lost since the retransmission timer ran out (RFC 6298).
+    Timeout,
+    /// Sent again so that the peer speaks, when it has been silent for too long (RFC 8985 section 7).
+    TailProbe,
+    /// Sent again in recovery though it is not known to be lost (RFC 6675, NextSeg rules 3 and 4).
+    Rescue,
+    /// Whether the peer's window is still shut (RFC 9293 section 3.8.6.1).
+    WindowProbe,
+    /// Whether the peer is still there (RFC 9293 section 3.8.4).
+    KeepAlive,
+}
+
 /// A segment to send. Ports, addresses, checksum and payload are the caller's: the payload is `len` bytes of
 /// the outgoing stream from `offset` (bytes since the connection opened).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +163,8 @@ pub struct TxSegment {
     pub len: u32,
     /// Whether these bytes were sent before.
     pub retransmission: bool,
+    /// Why it is sent.
+    pub purpose: Purpose,
     /// What the IP header is to say.
     pub ecn: Ecn,
 }

@@ -9,7 +9,7 @@ use bypath_wire::tcp::SackBlock;
 
 use crate::connection::{Bits, Connection};
 use crate::recovery::News;
-use crate::segment::TxSegment;
+use crate::segment::{Purpose, TxSegment};
 use crate::time::Instant;
 
 /// Longest that a peer delays an acknowledgement of a single segment (section 7.2), as Linux assumes it.
@@ -119,7 +119,7 @@ impl Connection {
             return None;
         }
         self.note_probe(true);
-        Some(self.send_again_now(now, start, len))
+        Some(self.send_again_now(now, start, len, Purpose::TailProbe))
     }
 
     /// In recovery: the first segment once more, which repairs the loss or brings the acknowledgement again.
@@ -132,7 +132,7 @@ impl Connection {
         let len = right.offset_from(left) as u32;
         // Whether it comes in vain says nothing of the recovery.
         let undo = self.cold.undo;
-        let segment = self.send_again_now(now, left, len);
+        let segment = self.send_again_now(now, left, len, Purpose::TailProbe);
         self.cold.undo = undo;
         Some(segment)
     }

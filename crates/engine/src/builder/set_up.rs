@@ -327,7 +327,8 @@ fn start_workers(
             to_workers,
             from_workers,
         };
-        let worker = Worker::new(index, device, stack, links, builder.poll).since(epoch);
+        let tap = builder.tap.as_ref().map(|sink| sink.writer(index, epoch));
+        let worker = Worker::new(index, device, stack, links, builder.poll).since(epoch).tapped(tap);
         let core = cores.get(index).copied().unwrap_or_default();
         let thread = std::thread::Builder::new()
             .name(format!("bypath-{index}"))

@@ -8,6 +8,7 @@ use super::Stack;
 use crate::flow::{App, ServiceEnd};
 use crate::packet::{RxPacket, Slices};
 use crate::service::About;
+use crate::tap::Note;
 
 impl Stack {
     /// The peer's urgent mark has moved: the socket learns where it lies in the stream, of which `next` was the next
@@ -33,6 +34,9 @@ impl Stack {
     ) {
         if received.deliver == 0 && received.store.is_none() {
             return;
+        }
+        if received.store.is_some() {
+            self.note = Note::AheadOfTurn;
         }
         let id = self.flows.id_at(index);
         let (Some(flow), Some(id)) = (self.flows.at_mut(index), id) else { return };

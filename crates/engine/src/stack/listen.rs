@@ -24,6 +24,7 @@ use crate::packet::Egress;
 use crate::service::About;
 use crate::socket::end::socket_pair;
 use crate::socket::listener::ListenerShared;
+use crate::tap::meaning_of;
 use crate::template::Template;
 
 /// For how long after the last cookie acknowledgements are looked at for one: as long as it is good.
@@ -303,6 +304,7 @@ impl Stack {
         let mut template = Template::for_flow(self.config.medium, protocol::TCP, local, remote);
         template.set_hop_limit(self.config.tcp.hop_limit.max(1));
         template.set_link(self.config.mac, mac);
+        egress.note(meaning_of(segment), self.counters.cause());
         let sent = super::transmit::send_bare(&template, (local, remote), segment, queue, egress);
         if sent {
             self.counters.segs_out += 1;

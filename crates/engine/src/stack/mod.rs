@@ -43,6 +43,7 @@ use crate::socket::listener::ListenerShared;
 use crate::socket::shared::WorkerPort;
 use crate::socket::udp::UdpShared;
 use crate::spent_cookies::SpentCookies;
+use crate::tap::Note;
 use crate::template::Medium;
 use crate::timer_wheel::TimerWheel;
 
@@ -159,6 +160,8 @@ pub(crate) struct Stack {
     samples: Vec<AckedSegment>,
     answers: (u64, u32),
     datagram_id: u16,
+    /// What the packet at hand has turned out to mean.
+    note: Note,
 }
 
 impl Stack {
@@ -228,6 +231,7 @@ impl Stack {
             samples: Vec::new(),
             answers: (0, 0),
             datagram_id: seeds[2] as u16,
+            note: Note::None,
             config,
         }
     }
@@ -281,6 +285,20 @@ impl Stack {
         ]
         .map(|at| *at);
         all.into_iter().flatten().min().map(Instant::from_nanos)
+    }
+
+    /// The next packet is one of which somebody wants to know what becomes of it.
+    pub(crate) fn begin_packet(&mut self) {
+        self.counters.forget_cause();
+        self.note = Note::None;
+    }
+
+    /// What became of it: the number of the cause for which it was dropped, and what it means.
+    pub(crate) fn end_packet(&self, verdict: ingress::Verdict) -> (u8, Note) {
+        match verdict {
+            ingress::Verdict::Foreign(_) => (0, Note::PassedOn),
+            _ => (self.counters.cause(), self.note),
+        }
     }
 
     /// Whether one more answer to a stranger may go out this second.

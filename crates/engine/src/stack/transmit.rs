@@ -11,6 +11,7 @@ use super::client::note_sent;
 use crate::counters::Cause;
 use crate::flow::{App, Flow, Link};
 use crate::packet::{Egress, TxPacket};
+use crate::tap::{Note, meaning_of};
 use crate::template::Template;
 
 /// Segments a flow sends in one round before others get their turn.
@@ -74,6 +75,7 @@ impl Stack {
         if flow.link != Link::Ready {
             return self.counters.count(Cause::Unreachable);
         }
+        egress.note(meaning_of(segment), self.counters.cause());
         if !send_bare(&flow.template, (flow.local(), flow.remote()), segment, flow.queue, egress) {
             self.counters.count(Cause::NoRoom);
         }
@@ -150,6 +152,7 @@ fn transmit<E: Egress>(flow: &mut Flow, now: Instant, egress: &mut E) -> Sent {
     let largest = MAX_HEADERS + flow.conn.largest_payload() as usize;
     if let Some(reset) = &flow.pending_reset {
         let ports = (flow.local(), flow.remote());
+        egress.note(Note::Abort, 0);
         if send_bare(&flow.template, ports, reset, flow.queue, egress) {
             flow.pending_reset = None;
         } else {
@@ -183,6 +186,9 @@ fn emit<E: Egress>(flow: &mut Flow, segment: &TxSegment, egress: &mut E) {
     let total = template.len() + tcp_len + segment.len as usize;
     let app = &flow.app;
     let id = flow.ip_id;
+    if egress.is_watched() {
+        egress.note(meaning_of(segment), 0);
+    }
     egress.send(total, flow.queue, |out| {
         let at = template.len();
         template.write(out.head, tcp_len + segment.len as usize, id, segment.ecn);
