@@ -1,4 +1,4 @@
-//! Builds the steering program with clang, and turns the shared header into Rust constants.
+//! Builds the BPF programs with clang, and turns their shared headers into Rust constants.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -10,26 +10,32 @@ use libbpf_cargo::SkeletonBuilder;
 fn main() -> Result<(), Box<dyn Error>> {
     let bpf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bpf");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let (source, header) = (bpf.join("steer.bpf.c"), bpf.join("steer.h"));
-    println!("cargo:rerun-if-changed={}", source.display());
-    println!("cargo:rerun-if-changed={}", header.display());
+    for name in ["steer", "pump"] {
+        let (source, header) = (bpf.join(format!("{name}.bpf.c")), bpf.join(format!("{name}.h")));
+        println!("cargo:rerun-if-changed={}", source.display());
+        println!("cargo:rerun-if-changed={}", header.display());
+        fs::write(out.join(format!("{name}_h.rs")), constants(&fs::read_to_string(&header)?)?)?;
 
-    fs::write(out.join("steer_h.rs"), constants(&fs::read_to_string(&header)?)?)?;
-
-    // <asm/types.h> lives in a directory per architecture that clang does not search for -target bpf.
-    let triple = format!("{}-linux-gnu", env::var("CARGO_CFG_TARGET_ARCH")?);
-    SkeletonBuilder::new()
-        .source(&source)
-        .obj(out.join("steer.bpf.o"))
-        .clang_args(["-I".to_owned(), format!("/usr/include/{triple}"), "-mcpu=v3".into(), "-Wall".into()])
-        .build()
-        .map_err(|error| {
-            format!("{error:#}\nclang, libbpf-dev and linux-libc-dev are needed: cargo xtask setup")
-        })?;
+        // <asm/types.h> lives in a directory per architecture that clang does not search for -target bpf.
+        let triple = format!("{}-linux-gnu", env::var("CARGO_CFG_TARGET_ARCH")?);
+        SkeletonBuilder::new()
+            .source(&source)
+            .obj(out.join(format!("{name}.bpf.o")))
+            .clang_args([
+                "-I".to_owned(),
+                format!("/usr/include/{triple}"),
+                "-mcpu=v3".into(),
+                "-Wall".into(),
+            ])
+            .build()
+            .map_err(|error| {
+                format!("{error:#}\nclang, libbpf-dev and linux-libc-dev are needed: cargo xtask setup")
+            })?;
+    }
     Ok(())
 }
 
-/// `#define NAME number` becomes a constant, the X() lines become the list of causes.
+/// `#define NAME number` becomes a constant, the X() lines, where there are some, become the list of causes.
 fn constants(header: &str) -> Result<String, Box<dyn Error>> {
     let mut rust = String::new();
     let mut causes = Vec::new();
@@ -45,7 +51,7 @@ fn constants(header: &str) -> Result<String, Box<dyn Error>> {
         }
     }
     if causes.is_empty() {
-        return Err("bpf/steer.h lists no causes".into());
+        return Ok(rust);
     }
     writeln!(rust, "pub(crate) const CAUSES: [&str; {}] = {causes:?};", causes.len())?;
     Ok(rust)

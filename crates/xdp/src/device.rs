@@ -110,6 +110,8 @@ pub struct DeviceStats {
     pub tx_ring_empty: u64,
     /// Packets given up by us because the TX ring had no room for them or they did not fit the device.
     pub tx_ring_full: u64,
+    /// Of the packets handed to the wire, those that went by the pump.
+    pub tx_pumped: u64,
     /// System calls made to start transmission or reception.
     pub kicks: u64,
     /// Of those, the ones the kernel answered with "later" (EAGAIN, EBUSY, ENOBUFS, ENETDOWN).
@@ -132,6 +134,7 @@ impl DeviceStats {
             tx_invalid_descs: self.tx_invalid_descs + other.tx_invalid_descs,
             tx_ring_empty: self.tx_ring_empty + other.tx_ring_empty,
             tx_ring_full: self.tx_ring_full + other.tx_ring_full,
+            tx_pumped: self.tx_pumped + other.tx_pumped,
             kicks: self.kicks + other.kicks,
             kick_errors: self.kick_errors + other.kick_errors,
         }

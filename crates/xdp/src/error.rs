@@ -143,6 +143,20 @@ pub enum XdpError {
         /// What libbpf said.
         reason: String,
     },
+    /// The interface cannot be sent to by the pump.
+    #[error("the pump cannot send by {name}: {reason}; or use --tx ring")]
+    NoPump {
+        /// The interface.
+        name: String,
+        /// What is in the way, and what to do about it.
+        reason: String,
+    },
+    /// The kernel refused the pump's program.
+    #[error("the pump cannot run on this kernel: {reason}; use --tx ring")]
+    PumpProgram {
+        /// What the kernel or libbpf said.
+        reason: String,
+    },
     /// Another refusal by the kernel.
     #[error("{action}: {source}")]
     System {

@@ -144,6 +144,22 @@ pub(crate) fn attached_program(ifindex: u32) -> Option<XdpProgram> {
     Some(XdpProgram { id, name, native: query.skb_prog_id == 0 })
 }
 
+/// `NETDEV_XDP_ACT_NDO_XMIT` of <linux/netdev.h>.
+const XDP_ACT_NDO_XMIT: u64 = 4;
+
+/// Whether frames can be redirected to an interface: what its driver says of itself (netdev's `xdp-features`). `None`:
+/// the kernel does not tell.
+pub(crate) fn can_xdp_xmit(ifindex: u32) -> Option<bool> {
+    let mut query = libbpf_sys::bpf_xdp_query_opts {
+        sz: size_of::<libbpf_sys::bpf_xdp_query_opts>() as libbpf_sys::size_t,
+        ..Default::default()
+    };
+    // SAFETY: the options live through the call and carry their own size.
+    let answer = unsafe { libbpf_sys::bpf_xdp_query(i32::try_from(ifindex).ok()?, 0, &mut query) };
+    // Zero is also what libbpf says on kernels that know nothing of it.
+    (answer == 0 && query.feature_flags != 0).then_some(query.feature_flags & XDP_ACT_NDO_XMIT != 0)
+}
+
 fn program_name(id: u32) -> Option<String> {
     // SAFETY: a plain number goes in, a descriptor or a negative error comes out.
     let fd = unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) };

@@ -62,12 +62,30 @@ impl UmemArea {
             Some(Ok((base, mapped))) => (base, mapped, true),
             _ => (map_pages(wanted, MapFlags::empty())?, wanted, false),
         };
+        Ok(Self::register(base, mapped, (frames, stride, headroom), huge_pages))
+    }
+
+    /// An area over memory that has been mapped already, `frames` chunks of `stride` bytes, and is unmapped with it.
+    ///
+    /// # Safety
+    /// The mapping of `frames * stride` bytes, whole pages, belongs to the area from here on; whoever else reads or
+    /// writes it does so by rules of its own that keep it away from chunks whose [`Frame`] exists.
+    pub(crate) unsafe fn over(base: NonNull<u8>, frames: u32, stride: u32) -> Arc<UmemArea> {
+        Self::register(base, frames as usize * stride as usize, (frames, stride, 0), false)
+    }
+
+    fn register(
+        base: NonNull<u8>,
+        mapped: usize,
+        (frames, stride, headroom): (u32, u32, u32),
+        huge_pages: bool,
+    ) -> Arc<UmemArea> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let id = AreaId(NEXT.fetch_add(1, Ordering::Relaxed));
         let orphans = SegQueue::new();
         let area = Arc::new(UmemArea { base, mapped, frames, stride, headroom, id, huge_pages, orphans });
         registry().insert(id, Arc::downgrade(&area));
-        Ok(area)
+        area
     }
 
     /// The packet data of a frame: `len` bytes from its offset.

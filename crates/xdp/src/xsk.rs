@@ -3,6 +3,7 @@
 //! `open` brings it into being; here is what happens then, and at the end: closing drains what is still being
 //! sent.
 
+mod lane;
 mod open;
 
 pub use open::{BindMode, MultiBuffer, QueueConfig};
@@ -20,8 +21,10 @@ use crate::device::{Device, DeviceInfo, DeviceStats};
 use crate::frame::{Frame, RxBatch};
 use crate::poll::poll_until;
 use crate::pool::Pool;
+use crate::pump::{PUMP_OFFSETS, Returned};
 use crate::socket::{BoundSocket, CONTINUED};
 use crate::umem::UmemArea;
+use lane::Lane;
 
 /// What the kernel keeps free in front of a received packet (`XDP_PACKET_HEADROOM`), in bytes.
 const RX_HEADROOM: u32 = 256;
@@ -63,6 +66,8 @@ pub struct XdpDevice {
     open_packet: Option<OpenPacket>,
     /// The rest of a packet that was given up is refused until its last frame has passed.
     refusing: bool,
+    /// The way to the pump, where there is one.
+    lane: Option<Lane>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -132,6 +137,23 @@ impl XdpDevice {
         }
         self.refusing = frame.more();
         self.pool.release(frame);
+    }
+
+    /// Gives a packet to the pump, or holds it back while the path changes.
+    fn transmit_by_lane(&mut self, mut frame: Frame, queue: usize) {
+        if frame.offset >= PUMP_OFFSETS as u16 {
+            let data = frame.offset()..frame.offset() + frame.len();
+            frame.set_offset(0);
+            let area = Arc::clone(self.pool.area());
+            area.bytes_mut(&mut frame).copy_within(data, 0);
+        }
+        let (offset, len) = (frame.offset, frame.len);
+        let chunk = self.pool.transmit(frame);
+        self.stats.tx_packets += 1;
+        self.stats.tx_bytes += u64::from(len);
+        if let Some(lane) = &mut self.lane {
+            lane.push(Returned { chunk, offset, len, queue });
+        }
     }
 
     /// Submits a queue's TX ring and has the kernel send it.
@@ -228,6 +250,7 @@ impl Device for XdpDevice {
     fn receive(&mut self, batch: &mut RxBatch) -> usize {
         let before = batch.len();
         let queues = self.queues.len();
+        self.notice_pump();
         for step in 0..queues {
             self.receive_from((self.turn + step) % queues, batch);
         }
@@ -246,8 +269,11 @@ impl Device for XdpDevice {
     }
 
     fn tx_room(&self) -> usize {
-        let ring = self.queues.iter().map(|queue| queue.sending_limit - queue.sending).min().unwrap_or(0);
-        ring.min(self.pool.available())
+        let room = match &self.lane {
+            Some(lane) if lane.takes_frames() => lane.room(),
+            _ => self.queues.iter().map(|queue| queue.sending_limit - queue.sending).min().unwrap_or(0),
+        };
+        room.min(self.pool.available())
     }
 
     fn alloc(&mut self) -> Option<Frame> {
@@ -269,6 +295,14 @@ impl Device for XdpDevice {
             && bytes <= self.info.max_packet_len as usize
             && frames <= MAX_FRAMES_PER_PACKET
             && (self.info.multi_buffer || !frame.more());
+        if let Some(lane) = self.lane.as_ref().filter(|lane| lane.takes_frames()) {
+            if self.refusing || !fits || lane.room() == 0 {
+                self.refuse(frame, open);
+            } else {
+                self.transmit_by_lane(frame, at);
+            }
+            return;
+        }
         let queue = &mut self.queues[at];
         if self.refusing || !fits || queue.sending >= queue.sending_limit || queue.socket.tx.room(1) == 0 {
             return self.refuse(frame, open);
@@ -289,6 +323,7 @@ impl Device for XdpDevice {
     }
 
     fn flush(&mut self) {
+        self.flush_lane();
         for at in 0..self.queues.len() {
             self.send(at);
             self.reclaim(at);
@@ -298,12 +333,12 @@ impl Device for XdpDevice {
             self.fill(at);
         }
         let filled = self.queues.iter().map(|queue| queue.filled).sum();
-        let sending = self.queues.iter().map(|queue| queue.sending).sum();
-        self.pool.check(filled, sending);
+        let sending: usize = self.queues.iter().map(|queue| queue.sending).sum();
+        self.pool.check(filled, sending + self.lane.as_ref().map_or(0, Lane::held));
     }
 
     fn has_unsent(&self) -> bool {
-        self.queues.iter().any(|queue| queue.unsent > 0)
+        self.queues.iter().any(|queue| queue.unsent > 0) || self.lane.as_ref().is_some_and(Lane::is_changing)
     }
 
     fn wait(&mut self, timeout: Option<Duration>, wake: Option<BorrowedFd<'_>>) -> io::Result<()> {
@@ -322,6 +357,7 @@ impl Device for XdpDevice {
 
     fn stats(&self) -> DeviceStats {
         let mut stats = self.stats;
+        stats.tx_pumped = self.lane.as_ref().map_or(0, Lane::pumped);
         for kernel in self.queues.iter().filter_map(|queue| queue.socket.statistics().ok()) {
             stats.rx_dropped += kernel.rx_dropped;
             stats.rx_invalid_descs += kernel.rx_invalid_descs;
@@ -338,7 +374,12 @@ impl Drop for XdpDevice {
     /// Some NICs stay stuck when a socket closes with packets on their ring.
     fn drop(&mut self) {
         let start = Instant::now();
-        while self.queues.iter().any(|queue| queue.sending > 0) && start.elapsed() < DRAIN_TIMEOUT {
+        let left = |device: &Self| {
+            device.queues.iter().any(|queue| queue.sending > 0)
+                || device.lane.as_ref().is_some_and(|l| l.held() > 0)
+        };
+        while left(self) && start.elapsed() < DRAIN_TIMEOUT {
+            self.flush_lane();
             for at in 0..self.queues.len() {
                 self.send(at);
                 self.reclaim(at);

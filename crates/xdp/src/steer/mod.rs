@@ -232,7 +232,7 @@ fn no_program() -> XdpError {
 }
 
 /// libbpf writes to stderr unless told otherwise.
-fn route_libbpf_messages() {
+pub(crate) fn route_libbpf_messages() {
     libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Info, |level, message| {
         tracing::debug!(?level, "libbpf: {}", message.trim_end());
     })));

@@ -14,6 +14,7 @@ use crate::device::{Attached, Bound, DeviceInfo, DeviceStats, LINK_HEADERS};
 use crate::error::XdpError;
 use crate::nic::{self, NicFacts};
 use crate::pool::Pool;
+use crate::pump::{PUMP_CHUNK, Pump};
 use crate::socket::{BindError, BoundSocket, BusyPoll, Registered, RingSizes};
 use crate::steer::{MAX_QUEUES, Steering};
 use crate::umem::UmemArea;
@@ -100,12 +101,42 @@ impl XdpDevice {
     /// Errors name the remedy: link down, queue out of range or taken, no zero-copy, no multi-buffer, not
     /// permitted, sizes that cannot work.
     pub fn open(steering: &Steering, config: &QueueConfig) -> Result<XdpDevice, XdpError> {
+        Self::open_on(steering, config, None)
+    }
+
+    /// The same with a pump as a second transmit path. Frames are of 4096 bytes, and as many as the pump was made for.
+    ///
+    /// # Errors
+    /// As for `open`; [`XdpError::NoPump`] where the driver or the MTU does not allow it.
+    pub fn open_with_pump(
+        steering: &Steering,
+        config: &QueueConfig,
+        pump: &Pump,
+    ) -> Result<XdpDevice, XdpError> {
+        Self::open_on(steering, config, Some(pump))
+    }
+
+    fn open_on(
+        steering: &Steering,
+        config: &QueueConfig,
+        pump: Option<&Pump>,
+    ) -> Result<XdpDevice, XdpError> {
         let facts = NicFacts::read(steering.interface())?;
         check_config(config, &facts)?;
         wait_for_carrier(&facts.name, config.carrier_timeout)?;
         let multi_buffer = wants_multi_buffer(config, &facts)?;
-        let area = UmemArea::map(config.frames, config.frame_size, 0, config.huge_pages)
-            .map_err(|error| XdpError::system("mapping packet memory", error))?;
+        let (area, seat) = match pump {
+            None => {
+                let area = UmemArea::map(config.frames, config.frame_size, 0, config.huge_pages)
+                    .map_err(|error| XdpError::system("mapping packet memory", error))?;
+                (area, None)
+            }
+            Some(pump) => {
+                check_for_pump(config, multi_buffer, pump, &facts)?;
+                let (seat, area) = pump.seat(&facts)?;
+                (area, Some(seat))
+            }
+        };
         let mut info = DeviceInfo {
             name: facts.name.clone(),
             mac: facts.mac,
@@ -135,7 +166,11 @@ impl XdpDevice {
             turn: 0,
             open_packet: None,
             refusing: false,
+            lane: None,
         };
+        if let Some(seat) = seat {
+            device.join_pump(seat);
+        }
         for queue in &config.queues {
             device.open_queue(*queue, config, &facts, steering)?;
         }
@@ -251,6 +286,28 @@ fn check_config(config: &QueueConfig, facts: &NicFacts) -> Result<(), XdpError> 
     }
     if (config.frames as usize) < config.queues.len() * 16 {
         return bad("the number of frames", config.frames.to_string(), "give each queue at least 16");
+    }
+    Ok(())
+}
+
+fn check_for_pump(
+    config: &QueueConfig,
+    multi_buffer: bool,
+    pump: &Pump,
+    facts: &NicFacts,
+) -> Result<(), XdpError> {
+    let bad =
+        |setting, value: u32, remedy| Err(XdpError::BadConfig { setting, value: value.to_string(), remedy });
+    if config.frame_size != PUMP_CHUNK {
+        return bad("the frame size", config.frame_size, "with a pump it is 4096 bytes");
+    }
+    Pump::check(facts)?;
+    if config.frames != pump.frames() {
+        return bad("the number of frames", config.frames, "the pump was made for another");
+    }
+    if multi_buffer {
+        let reason = "it cannot send packets that span several frames: multi-buffer must be off".to_owned();
+        return Err(XdpError::NoPump { name: facts.name.clone(), reason });
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod traffic;
+
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
@@ -45,6 +47,24 @@ impl Namespace {
         })
     }
 
+    /// Where another process finds it, while this one lives.
+    pub(crate) fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
+    }
+
+    /// Runs `ethtool` in this namespace.
+    pub(crate) fn ethtool(&self, arguments: &str) {
+        self.run(|| {
+            let output =
+                Command::new("ethtool").args(arguments.split(' ')).output().expect("ethtool is installed");
+            assert!(
+                output.status.success(),
+                "ethtool {arguments}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        });
+    }
+
     /// Runs `ip` in this namespace.
     pub(crate) fn ip(&self, arguments: &str) {
         self.run(|| ip(arguments));
@@ -70,7 +90,7 @@ impl Wire {
     pub(crate) fn new(queues: u32, mtu: u32) -> Self {
         let (near, far) = (Namespace::new(), Namespace::new());
         let shape = format!("mtu {mtu} numrxqueues {queues} numtxqueues {queues}");
-        let far_ns = format!("/proc/{}/fd/{}", std::process::id(), far.0.as_raw_fd());
+        let far_ns = far.path();
         near.ip(&format!("link add {NEAR} {shape} type veth peer name {FAR} {shape} netns {far_ns}"));
         for (namespace, name, address) in [(&near, NEAR, "198.18.0.1/24"), (&far, FAR, "198.18.0.2/24")] {
             namespace.ip(&format!("address add {address} dev {name}"));
