@@ -269,6 +269,7 @@ pub(crate) fn since(now: DeviceStats, before: DeviceStats) -> DeviceStats {
         tx_ring_empty: now.tx_ring_empty - before.tx_ring_empty,
         tx_ring_full: now.tx_ring_full - before.tx_ring_full,
         kicks: now.kicks - before.kicks,
+        tx_pumped: now.tx_pumped - before.tx_pumped,
         kick_errors: now.kick_errors - before.kick_errors,
     }
 }
