@@ -1,8 +1,10 @@
 //! Captures: written, read, decoded, and told as the story of a connection.
 //!
 //! A [`Record`] is one packet as a capture holds it. [`read`] gets them out of files, [`layers`] takes them apart, and a
-//! [`style`] prints them; [`ppp`] and [`vj`] read what a serial link carries. Everything here is made of records and bytes, and knows nothing of devices and engines.
+//! [`style`] prints them; [`ppp`] and [`vj`] read what a serial link carries, [`app`] what applications say. Everything here
+//! is made of records and bytes, and knows nothing of devices and engines.
 
+pub mod app;
 pub mod conversation;
 pub mod layers;
 pub mod ppp;
