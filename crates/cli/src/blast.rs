@@ -12,11 +12,15 @@ use bypath_measure::blast::pacer::Rate;
 use bypath_measure::blast::port::Port;
 use bypath_measure::blast::sizes::Sizes;
 use bypath_measure::blast::{BlastError, judge};
-use bypath_measure::result::{ErrorCode, RunResult};
+use bypath_measure::conditions::Watch;
+use bypath_measure::repeat::repeated;
+use bypath_measure::result::{ErrorCode, RunResult, metric};
+use bypath_measure::verdict::judge_into;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::engine_args::PollChoice;
+use crate::exports::ExportArgs;
 use crate::frame_text::{interval_line, summary};
 use crate::live::Live;
 use crate::port_args::{FrameArgs, PortArgs};
@@ -74,18 +78,29 @@ pub(crate) struct BlastArgs {
     #[command(flatten)]
     frames: FrameArgs,
 
+    /// Run it so many times, and tell medians, spread and confidence.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+
     #[command(flatten)]
     results: ResultArgs,
+
+    #[command(flatten)]
+    exports: ExportArgs,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &BlastArgs) -> ExitCode {
     let mut result = RunResult::new("blast", env!("CARGO_PKG_VERSION"));
     result.pattern = Some(args.pattern().to_owned());
-    if let Err((code, message)) = args.results.check() {
-        result.fail(code, message);
-    } else if let Err(error) = args.measure(&mut result) {
-        result.fail(code_of(&error), error.to_string());
+    match Live::open(&args.results, &args.exports, "blast") {
+        Err((code, message)) => result.fail(code, message),
+        Ok(mut live) => {
+            if let Err(error) = args.measure(&mut result, &mut live) {
+                result.fail(code_of(&error), error.to_string());
+            }
+            live.finish(&mut result);
+        }
     }
     args.results.give(result, &summary)
 }
@@ -120,7 +135,7 @@ impl BlastArgs {
         }
     }
 
-    fn measure(&self, result: &mut RunResult) -> Result<(), BlastError> {
+    fn measure(&self, result: &mut RunResult, live: &mut Live<'_>) -> Result<(), BlastError> {
         let stop = stop_on_signals()?;
         let (near, far) = (self.ports.near()?, self.ports.far());
         let listens = self.receive || self.reflect;
@@ -146,21 +161,47 @@ impl BlastArgs {
         );
         let mut bench = Bench { ports, cores: self.ports.pins() };
         judge::conditions(&bench, &mut result.conditions);
-        let (sends, receives) = (content.is_some(), listens || far.is_some());
-        let mut live = Live::new(&self.results);
-        if self.results.tui {
-            let title = format!("bypath blast {} on {}", self.pattern(), near.interface);
-            live.begin(&[title], plan.duration.map(|duration| duration.as_secs_f64()));
-        }
-        let mut tell = |sample: &IntervalSample| {
-            live.interval(&outcome::interval(sample, sends, receives, false), interval_line);
+        let receives = listens || far.is_some();
+        let base = result.clone();
+        let once = || {
+            let mut one = RunResult { started_unix_seconds: unix_seconds(), ..base.clone() };
+            if let Err(error) = self.trial(&mut one, &mut bench, &plan, receives, &stop, live) {
+                one.fail(code_of(&error), error.to_string());
+            }
+            one
         };
-        let report = bench.trial(&plan, &stop, &mut tell)?;
-        self.conclude(result, &bench, &report, &plan);
+        *result = repeated(self.repeat, &judge::expectations(), once);
+        Ok(())
+    }
+
+    /// Once.
+    fn trial(
+        &self,
+        result: &mut RunResult,
+        bench: &mut Bench,
+        plan: &TrialPlan,
+        receives: bool,
+        stop: &AtomicBool,
+        live: &mut Live<'_>,
+    ) -> Result<(), BlastError> {
+        let sends = plan.sides[0].send.is_some();
+        let title = format!("bypath blast {} on {}", self.pattern(), bench.ports[0].facts().name);
+        live.begin(result, &[title], plan.duration.map(|duration| duration.as_secs_f64()));
+        let mut watch = Watch::begin();
+        let mut tell = |sample: &IntervalSample| {
+            watch.look();
+            let interval = outcome::interval(sample, sends, receives, false);
+            live.interval(&interval, interval_line);
+            live.histograms(&interval, [(metric::ONE_WAY, &sample.one_way)]);
+        };
+        let report = bench.trial(plan, stop, &mut tell)?;
+        watch.end(&mut result.conditions);
+        self.conclude(result, bench, &report, plan);
         let ended_by_hand = stop.load(Ordering::Relaxed) && (sends || self.time.is_some());
         if ended_by_hand {
             result.cut_short(ErrorCode::Interrupted, "interrupted: this is what was counted until then");
         }
+        judge_into(result, &judge::expectations());
         Ok(())
     }
 
@@ -208,11 +249,16 @@ impl BlastArgs {
             [only] if plan.sides[0].send.is_some() => Flow::between(Some(only), None),
             _ => Flow::between(None, report.sides.first()),
         };
-        outcome::fill(result, bench, report, std::slice::from_ref(&flow), true);
-        judge::notes(result, &flow, plan, report);
         let size = plan.sides[0].send.as_ref().map_or(0.0, |content| content.mean_size());
-        result.verdict = Some(judge::verdict(&flow, plan.rate, size, report, self.ports.workers.into()));
+        let intended = plan.rate.frames_per_second(size);
+        outcome::fill(result, bench, report, std::slice::from_ref(&flow), intended);
+        judge::notes(result, &flow, plan, report);
     }
+}
+
+/// Now, as results have it.
+pub(crate) fn unix_seconds() -> f64 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// A rate as it would be written.

@@ -30,6 +30,25 @@ pub(crate) fn interval_line(interval: &Interval) -> String {
     line
 }
 
+/// One interval of a latency run on one line.
+pub(crate) fn latency_line(interval: &Interval) -> String {
+    let mut line = format!("[{:6.1}-{:6.1} s]", interval.start_seconds, interval.end_seconds);
+    let answers = interval.rates.requests_per_second.or(interval.rates.packets_received_per_second);
+    let _ = write!(line, "  {:>11} answers/s", count(answers.unwrap_or(0.0) as u64));
+    let main = [metric::REQUEST, metric::ROUND_TRIP].into_iter().find_map(|name| interval.latency.get(name));
+    if let Some(times) = main {
+        let figures = [("p50", times.p50_ns), ("p99", times.p99_ns), ("max", times.max_ns)];
+        for (name, ns) in figures {
+            let _ = write!(line, "  {name} {}", duration_ns(ns as f64));
+        }
+    }
+    let errors = interval.totals.error_count();
+    if errors > 0 {
+        let _ = write!(line, "  errors {}", count(errors));
+    }
+    line
+}
+
 /// The whole on a few lines.
 pub(crate) fn summary(result: &RunResult) -> String {
     let mut text = String::new();
@@ -88,6 +107,7 @@ pub(crate) fn summary(result: &RunResult) -> String {
     for (cause, frames) in &result.drops {
         let _ = writeln!(text, "dropped    {:>14} {cause}", count(*frames));
     }
+    text.push_str(&spreads(result));
     for note in &result.notes {
         let _ = writeln!(text, "note       {note}");
     }
@@ -104,6 +124,19 @@ pub(crate) fn verdict(result: &RunResult) -> String {
             verdict.reasons.iter().map(|reason| format!("INVALID    {}\n", reason.message)).collect()
         }
     }
+}
+
+/// How far repeated runs lie apart, on a line for each figure.
+pub(crate) fn spreads(result: &RunResult) -> String {
+    let mut text = String::new();
+    for (name, spread) in &result.spread {
+        let wide = if spread.too_wide { ", too wide" } else { "" };
+        if let (Some(low), Some(high)) = (spread.ci95_low, spread.ci95_high) {
+            let figures = format!("median {:.4e}, 95 % within {low:.4e} to {high:.4e}{wide}", spread.median);
+            let _ = writeln!(text, "  {name:<40} {figures}");
+        }
+    }
+    text
 }
 
 /// Each distribution on a line.
@@ -150,6 +183,7 @@ pub(crate) fn latency_summary(result: &RunResult) -> String {
         let _ = writeln!(text, "{cause:<11} {}", count(*errors));
     }
     times(result, &mut text);
+    text.push_str(&spreads(result));
     text.push_str(&verdict(result));
     text
 }

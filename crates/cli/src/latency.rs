@@ -1,5 +1,6 @@
 //! `bypath latency`: how long a message takes there and back.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,22 +8,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bypath::{Engine, EngineError, Poll};
-use bypath_measure::blast::bench::{Bench, SidePlan, TrialPlan};
+use bypath_measure::blast::bench::{Bench, IntervalSample, SidePlan, TrialPlan};
 use bypath_measure::blast::outcome::{self, Flow};
 use bypath_measure::blast::pacer::Rate;
 use bypath_measure::blast::port::{Port, Wanted};
 use bypath_measure::blast::sizes::Sizes;
 use bypath_measure::blast::{BlastError, judge};
+use bypath_measure::conditions::Watch;
+use bypath_measure::histogram::HistogramSet;
 use bypath_measure::latency::engine::{Run, tcp};
 use bypath_measure::latency::socket::{EngineUdp, KernelTcp, KernelUdp, run as run_socket, told};
-use bypath_measure::latency::{PingPlan, PingReport};
-use bypath_measure::result::{ErrorCode, RunResult, metric};
+use bypath_measure::latency::{PingPlan, PingReport, Tell};
+use bypath_measure::repeat::repeated;
+use bypath_measure::result::{ErrorCode, Interval, RunResult, metric};
 use bypath_measure::verdict::{Expectations, judge_into};
 use clap::{Args, ValueEnum};
 
-use crate::blast::{code_of, stop_on_signals};
+use crate::blast::{code_of, stop_on_signals, unix_seconds};
 use crate::engine_args::{EngineArgs, PollChoice};
-use crate::frame_text::latency_summary;
+use crate::exports::ExportArgs;
+use crate::frame_text::{latency_line, latency_summary};
+use crate::live::Live;
 use crate::port_args::{FrameArgs, PortArgs};
 use crate::result_args::{ResultArgs, parse_seconds};
 use crate::stack::{StackChoice, enter_netns};
@@ -33,6 +39,16 @@ const DURATION: Duration = Duration::from_secs(10);
 const RAW_RATE: f64 = 1_000.0;
 /// RFC 862.
 const ECHO_PORT: u16 = 7;
+
+/// Our own end is part of what is measured.
+const EXPECTED: Expectations = Expectations {
+    mode: None,
+    xdp: None,
+    transmit_path: None,
+    lossless: false,
+    raw_frames: false,
+    own_end_is_measured: true,
+};
 
 /// The options of `bypath latency`.
 #[derive(Args, Clone, Debug)]
@@ -86,8 +102,15 @@ pub(crate) struct LatencyArgs {
     #[command(flatten)]
     engine: EngineArgs,
 
+    /// Run it so many times, and tell medians, spread and confidence.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+
     #[command(flatten)]
     results: ResultArgs,
+
+    #[command(flatten)]
+    exports: ExportArgs,
 }
 
 /// `--proto`.
@@ -120,14 +143,20 @@ fn engine_failure(error: &EngineError) -> Failure {
 /// Runs the command.
 pub(crate) fn run(args: &LatencyArgs) -> ExitCode {
     let mut result = RunResult::new("latency", env!("CARGO_PKG_VERSION"));
-    if let Err((code, message)) = args.measure(&mut result) {
-        result.fail(code, message);
+    match Live::open(&args.results, &args.exports, "latency") {
+        Err((code, message)) => result.fail(code, message),
+        Ok(mut live) => {
+            if let Err((code, message)) = args.measure(&mut result, &mut live) {
+                result.fail(code, message);
+            }
+            live.finish(&mut result);
+        }
     }
     args.results.give(result, &latency_summary)
 }
 
 impl LatencyArgs {
-    fn measure(&self, result: &mut RunResult) -> Result<(), Failure> {
+    fn measure(&self, result: &mut RunResult, live: &mut Live<'_>) -> Result<(), Failure> {
         let pattern = match self.proto {
             ProtoChoice::Tcp => "tcp",
             ProtoChoice::Udp => "udp",
@@ -144,7 +173,7 @@ impl LatencyArgs {
         }
         let stop = stop_on_signals().map_err(|error| (code_of(&error), error.to_string()))?;
         if self.proto == ProtoChoice::Raw {
-            return self.raw(result, &stop).map_err(|error| (code_of(&error), error.to_string()));
+            return self.raw(result, &stop, live).map_err(|error| (code_of(&error), error.to_string()));
         }
         let rate = match self.rate {
             None => None,
@@ -160,6 +189,8 @@ impl LatencyArgs {
             count: self.count,
             timeout: self.timeout,
             spin: self.spins(),
+            interval: self.results.interval,
+            keep_histograms: self.results.keeps_histograms(),
         };
         // Names of the namespace are resolved inside it.
         if let Some(netns) = &self.engine.netns {
@@ -167,11 +198,39 @@ impl LatencyArgs {
         }
         let target = self.target()?;
         result.target = Some(target.to_string());
-        let (report, ended) = match self.stack {
-            StackChoice::Kernel => self.kernel(result, target, &plan, &stop)?,
-            StackChoice::Engine => self.engine(result, target, &plan, &stop)?,
+        let base = result.clone();
+        *result = repeated(self.repeat, &EXPECTED, || {
+            let mut one = RunResult { started_unix_seconds: unix_seconds(), ..base.clone() };
+            if let Err((code, message)) = self.ping(&mut one, target, &plan, &stop, live) {
+                one.fail(code, message);
+            }
+            one
+        });
+        Ok(())
+    }
+
+    /// Once, over the engine or the kernel's sockets.
+    fn ping(
+        &self,
+        result: &mut RunResult,
+        target: SocketAddr,
+        plan: &PingPlan,
+        stop: &Arc<AtomicBool>,
+        live: &mut Live<'_>,
+    ) -> Result<(), Failure> {
+        self.begin(result, live);
+        let mut watch = Watch::begin();
+        let mut tell = |interval: &Interval, times: &HistogramSet| {
+            watch.look();
+            live.interval(interval, latency_line);
+            live.histograms(interval, times.iter());
         };
-        report.fill(result, &plan);
+        let (report, ended) = match self.stack {
+            StackChoice::Kernel => self.kernel(result, target, plan, stop, &mut tell)?,
+            StackChoice::Engine => self.engine(result, target, plan, stop, &mut tell)?,
+        };
+        watch.end(&mut result.conditions);
+        report.fill(result, plan);
         match ended {
             Some((code, message)) if report.answered == 0 => return Err((code, message)),
             Some((code, message)) => result.cut_short(code, message),
@@ -183,8 +242,15 @@ impl LatencyArgs {
             }
             None => {}
         }
-        judge_into(result, &Expectations { own_end_is_measured: true, ..Expectations::default() });
+        judge_into(result, &EXPECTED);
         Ok(())
+    }
+
+    fn begin(&self, result: &RunResult, live: &mut Live<'_>) {
+        let target = result.target.as_deref().unwrap_or_default();
+        let pattern = result.pattern.as_deref().unwrap_or_default();
+        let title = format!("bypath latency to {target}, {pattern}, {} bytes", self.size);
+        live.begin(result, &[title], self.duration().map(|duration| duration.as_secs_f64()));
     }
 
     fn spins(&self) -> bool {
@@ -220,15 +286,16 @@ impl LatencyArgs {
         target: SocketAddr,
         plan: &PingPlan,
         stop: &AtomicBool,
+        tell: &mut Tell<'_>,
     ) -> Result<Run, Failure> {
         result.conditions.stack = Some("kernel".to_owned());
         result.conditions.kernel = Some(crate::output::kernel_release());
         if self.proto == ProtoChoice::Tcp {
             let mut way = KernelTcp::connect(target, plan).map_err(|error| told(&error, target))?;
-            return Ok(run_socket(&mut way, target, plan, stop));
+            return Ok(run_socket(&mut way, target, plan, stop, tell));
         }
         let mut way = KernelUdp::connect(target, plan).map_err(|error| told(&error, target))?;
-        Ok(run_socket(&mut way, target, plan, stop))
+        Ok(run_socket(&mut way, target, plan, stop, tell))
     }
 
     fn engine(
@@ -237,16 +304,17 @@ impl LatencyArgs {
         target: SocketAddr,
         plan: &PingPlan,
         stop: &Arc<AtomicBool>,
+        tell: &mut Tell<'_>,
     ) -> Result<Run, Failure> {
         let poll = if plan.spin { Poll::Busy } else { Poll::Adaptive };
         let builder = self.engine.builder().poll(poll);
         let (engine, run) = if self.proto == ProtoChoice::Tcp {
-            tcp(builder, target, plan, stop).map_err(|error| engine_failure(&error))?
+            tcp(builder, target, plan, stop, tell).map_err(|error| engine_failure(&error))?
         } else {
             let engine = builder.start().map_err(|error| engine_failure(&error))?;
             let way = EngineUdp::bind(&engine, target, plan);
             let run = match way {
-                Ok(mut way) => run_socket(&mut way, target, plan, stop),
+                Ok(mut way) => run_socket(&mut way, target, plan, stop, tell),
                 Err(error) => (PingReport::default(), Some(told(&error, target))),
             };
             (engine, run)
@@ -255,7 +323,7 @@ impl LatencyArgs {
         Ok(run)
     }
 
-    fn raw(&self, result: &mut RunResult, stop: &AtomicBool) -> Result<(), BlastError> {
+    fn raw(&self, result: &mut RunResult, stop: &AtomicBool, live: &mut Live<'_>) -> Result<(), BlastError> {
         let dst_ip = match &self.target {
             None => None,
             Some(target) => Some(target.parse().map_err(BlastError::Usage)?),
@@ -306,29 +374,62 @@ impl LatencyArgs {
             interval: self.results.interval,
             ..TrialPlan::default()
         };
-        let report = bench.trial(&plan, stop, &mut |_| {})?;
-        let flow = Flow::between(report.sides.first(), report.sides.first());
-        outcome::fill(result, &bench, &report, std::slice::from_ref(&flow), true);
-        if let Some(round_trip) = result.latency.remove(metric::ONE_WAY) {
-            result.latency.insert(metric::ROUND_TRIP.to_owned(), round_trip);
-        }
-        for interval in &mut result.intervals {
-            if let Some(times) = interval.latency.remove(metric::ONE_WAY) {
-                interval.latency.insert(metric::ROUND_TRIP.to_owned(), times);
+        let base = result.clone();
+        *result = repeated(self.repeat, &judge::expectations(), || {
+            let mut one = RunResult { started_unix_seconds: unix_seconds(), ..base.clone() };
+            let intended = rate.frames_per_second(content.mean_size());
+            if let Err(error) = self.raw_once(&mut one, &mut bench, &plan, intended, stop, live) {
+                one.fail(code_of(&error), error.to_string());
             }
-        }
-        judge::notes(result, &flow, &plan, &report);
-        result.verdict = Some(judge::verdict(&flow, rate, content.mean_size(), &report, 1));
+            one
+        });
+        Ok(())
+    }
+
+    /// Raw frames there and back, once.
+    fn raw_once(
+        &self,
+        result: &mut RunResult,
+        bench: &mut Bench,
+        plan: &TrialPlan,
+        intended: Option<f64>,
+        stop: &AtomicBool,
+        live: &mut Live<'_>,
+    ) -> Result<(), BlastError> {
+        self.begin(result, live);
+        let mut watch = Watch::begin();
+        let mut tell = |sample: &IntervalSample| {
+            watch.look();
+            let mut interval = outcome::interval(sample, true, true, false);
+            rename(&mut interval.latency);
+            live.interval(&interval, latency_line);
+            live.histograms(&interval, [(metric::ROUND_TRIP, &sample.one_way)]);
+        };
+        let report = bench.trial(plan, stop, &mut tell)?;
+        watch.end(&mut result.conditions);
+        let flow = Flow::between(report.sides.first(), report.sides.first());
+        outcome::fill(result, bench, &report, std::slice::from_ref(&flow), intended);
+        rename(&mut result.latency);
+        result.intervals.iter_mut().for_each(|interval| rename(&mut interval.latency));
+        judge::notes(result, &flow, plan, &report);
         if flow.received == 0 {
             let message = format!(
                 "no frame came back from {}: is a `bypath blast --reflect` running at the other end?",
-                headers.dst_ip
+                result.target.as_deref().unwrap_or_default()
             );
             result.fail(ErrorCode::TimedOut, message);
         } else if stop.load(Ordering::Relaxed) {
             result.cut_short(ErrorCode::Interrupted, "interrupted: this is what was measured until then");
         }
+        judge_into(result, &judge::expectations());
         Ok(())
+    }
+}
+
+/// What came back to where it began was no way, but a round trip.
+fn rename<T>(latency: &mut BTreeMap<String, T>) {
+    if let Some(times) = latency.remove(metric::ONE_WAY) {
+        latency.insert(metric::ROUND_TRIP.to_owned(), times);
     }
 }
 

@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod decode;
 mod engine_args;
+mod exports;
 mod file_sink;
 mod frame_text;
 mod get;

@@ -11,7 +11,10 @@ use bypath_measure::blast::port::{Port, Wanted};
 use bypath_measure::blast::range::FieldRange;
 use bypath_measure::blast::sizes::{RFC2544_SIZES, Sizes};
 use bypath_measure::blast::{BlastError, judge};
-use bypath_measure::result::{ErrorCode, RunResult, Step};
+use bypath_measure::histogram::NanoHistogram;
+use bypath_measure::result::{
+    ErrorCode, HistogramSummary, Interval, IntervalLatency, RunResult, Step, metric,
+};
 use bypath_measure::rfc2544::run::Ended;
 use bypath_measure::rfc2544::{Benchmark, Settings, Tests};
 use bypath_measure::text::{bits_per_second, count, duration_ns, percent};
@@ -20,6 +23,8 @@ use clap::{Args, ValueEnum};
 
 use crate::blast::{code_of, rate_text, stop_on_signals};
 use crate::engine_args::PollChoice;
+use crate::exports::ExportArgs;
+use crate::live::Live;
 use crate::port_args::{FrameArgs, PortArgs};
 use crate::result_args::{ResultArgs, parse_seconds};
 
@@ -86,6 +91,9 @@ pub(crate) struct Rfc2544Args {
 
     #[command(flatten)]
     results: ResultArgs,
+
+    #[command(flatten)]
+    exports: ExportArgs,
 }
 
 /// `--test`.
@@ -104,14 +112,20 @@ pub(crate) enum TestChoice {
 /// Runs the command.
 pub(crate) fn run(args: &Rfc2544Args) -> ExitCode {
     let mut result = RunResult::new("rfc2544", env!("CARGO_PKG_VERSION"));
-    if let Err(error) = args.measure(&mut result) {
-        result.fail(code_of(&error), error.to_string());
+    match Live::open(&args.results, &args.exports, "rfc2544") {
+        Err((code, message)) => result.fail(code, message),
+        Ok(mut live) => {
+            if let Err(error) = args.measure(&mut result, &mut live) {
+                result.fail(code_of(&error), error.to_string());
+            }
+            live.finish(&mut result);
+        }
     }
     args.results.give(result, &table)
 }
 
 impl Rfc2544Args {
-    fn measure(&self, result: &mut RunResult) -> Result<(), BlastError> {
+    fn measure(&self, result: &mut RunResult, live: &mut Live<'_>) -> Result<(), BlastError> {
         let usage = |text: &str| Err(BlastError::Usage(text.to_owned()));
         if !(0.0..100.0).contains(&self.loss) || !(0.01..=50.0).contains(&self.resolution) {
             return usage("--loss is a percentage from 0 to below 100, --resolution one from 0.01 to 50");
@@ -156,12 +170,15 @@ impl Rfc2544Args {
         judge::conditions(&bench, &mut result.conditions);
         self.note(result, &sizes);
         let began = Instant::now();
-        let results = &self.results;
-        results.line(&format!(
-            "{:>6}  {:<36} {:>12} {:>14} {:>10}",
-            "bytes", "trial", "sent/s", "received/s", "loss"
-        ));
-        let mut tell = |step: &Step| results.line(&trial_line(step));
+        let title = format!("bypath rfc2544 from {} to {}", near.interface, far.interface);
+        let columns =
+            format!("{:>6}  {:<36} {:>12} {:>14} {:>10}", "bytes", "trial", "sent/s", "received/s", "loss");
+        live.begin(result, &[title, columns], None);
+        // A trial is to a display, a log and Prometheus what an interval is in other runs.
+        let mut tell = |step: &Step, times: &NanoHistogram| {
+            live.interval(&as_interval(step), |_| trial_line(step));
+            live.histograms(&as_interval(step), [(metric::ONE_WAY, times)]);
+        };
         let mut ended = Ok(());
         let mut steps = Vec::new();
         for (forth, back) in &contents {
@@ -258,6 +275,21 @@ impl Rfc2544Args {
             result.notes.push(text);
         }
     }
+}
+
+/// A trial as an interval.
+fn as_interval(step: &Step) -> Interval {
+    let mut interval = Interval::new(step.start_seconds, step.end_seconds, step.totals.clone());
+    interval.drops.clone_from(&step.drops);
+    let short = |times: &HistogramSummary| IntervalLatency {
+        count: times.count,
+        p50_ns: times.p50_ns,
+        p99_ns: times.p99_ns,
+        max_ns: times.max_ns,
+        hdr: None,
+    };
+    interval.latency = step.latency.iter().map(|(name, times)| (name.clone(), short(times))).collect();
+    interval
 }
 
 fn trial_line(step: &Step) -> String {

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::histogram::NanoHistogram;
-use crate::result::{ErrorCode, Interval, RunResult, RunState, metric};
+use crate::result::{ErrorCode, HistogramSummary, Interval, RunResult, RunState, metric};
 
 pub use csv::csv;
 pub use endpoint::Endpoint;
@@ -164,13 +164,22 @@ fn main_distribution(result: &RunResult) -> Option<&str> {
 fn histograms(output: Output, result: &RunResult) -> Result<(), OutputError> {
     let main = main_distribution(result);
     let path = output.path().to_owned();
-    let text = |name: &str| {
-        let kept = result.latency.get(name).and_then(|summary| summary.hdr.as_deref());
+    let text = |summary: &HistogramSummary| {
+        let kept = summary.hdr.as_deref();
         hgrm(&kept.and_then(|text| NanoHistogram::decode(text).ok()).unwrap_or_default())
     };
-    output.complete(main.map(text).unwrap_or_else(|| hgrm(&NanoHistogram::new())).as_bytes())?;
-    for name in result.latency.keys().filter(|name| Some(name.as_str()) != main) {
-        Output::create(&beside(&path, name))?.complete(text(name).as_bytes())?;
+    // Of RFC 2544 the frame sizes are what others have names for.
+    let by_size =
+        result.frame_sizes.iter().filter_map(|size| Some((size.frame_bytes, size.latency.as_ref()?)));
+    let by_size: Vec<(String, &HistogramSummary)> =
+        by_size.map(|(bytes, latency)| (bytes.to_string(), latency)).collect();
+    let first =
+        main.and_then(|name| result.latency.get(name)).or(by_size.first().map(|(_, latency)| *latency));
+    output.complete(first.map(text).unwrap_or_else(|| hgrm(&NanoHistogram::new())).as_bytes())?;
+    let named = result.latency.iter().filter(|(name, _)| Some(name.as_str()) != main);
+    let others = by_size.iter().skip(usize::from(main.is_none())).map(|(name, latency)| (name, *latency));
+    for (name, summary) in named.chain(others) {
+        Output::create(&beside(&path, name))?.complete(text(summary).as_bytes())?;
     }
     Ok(())
 }

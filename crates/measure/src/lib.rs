@@ -6,6 +6,7 @@ pub mod export;
 pub mod histogram;
 pub mod latency;
 pub mod load;
+pub mod repeat;
 pub mod report;
 pub mod result;
 pub mod rfc2544;

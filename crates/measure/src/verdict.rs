@@ -6,7 +6,7 @@
 //! what they are.
 
 mod generator;
-mod machine;
+pub(crate) mod machine;
 mod network;
 mod samples;
 
@@ -20,6 +20,8 @@ pub mod limit {
     pub const LATENESS_FLOOR_NS: f64 = 10_000.0;
     /// Lateness where no latency is reported that it could be a share of, nanoseconds.
     pub const LATENESS_ALONE_NS: f64 = 100_000.0;
+    /// Lateness of raw frames, nanoseconds. Their flights are timed from when they really leave.
+    pub const FRAME_LATENESS_NS: f64 = 1_000_000.0;
     /// Share of what was due that was never begun.
     pub const NOT_STARTED_RATIO: f64 = 0.01;
     /// Packets that our own end has lost, as a share of all.
@@ -57,6 +59,8 @@ pub struct Expectations {
     pub transmit_path: Option<String>,
     /// Nothing on the way should lose packets: a cable, a lab, a rate below that of the link.
     pub lossless: bool,
+    /// Raw frames were sent: they are timed from when they leave, and what becomes of them is what is measured.
+    pub raw_frames: bool,
     /// What is measured is our own end, which may be as busy as it can.
     pub own_end_is_measured: bool,
 }
@@ -76,7 +80,7 @@ pub struct Expectations {
 pub fn judge(result: &RunResult, expected: &Expectations) -> Verdict {
     let mut findings = Findings::default();
     partial(result, &mut findings);
-    generator::check(result, &mut findings);
+    generator::check(result, expected, &mut findings);
     machine::check(result, expected, &mut findings);
     network::check(result, expected, &mut findings);
     samples::check(result, &mut findings);

@@ -13,10 +13,10 @@ use bypath_measure::load::{
 use bypath_measure::result::ErrorCode;
 use clap::{Args, ValueEnum};
 
-use super::exports::ExportArgs;
 use super::targets::{self, Failure, usage};
 use super::values::{LocalIps, RampText, SizeText, parse_count, parse_rate};
 use crate::engine_args::{BindChoice, EngineArgs};
+use crate::exports::ExportArgs;
 use crate::result_args::{ResultArgs, parse_seconds};
 
 /// How long a run is when nothing is said.

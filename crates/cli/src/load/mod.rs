@@ -1,7 +1,6 @@
 //! `bypath load`: its options made into settings, the run, and the lines that tell of it.
 
 mod args;
-mod exports;
 mod targets;
 mod tell;
 mod values;
@@ -15,8 +14,6 @@ use bypath_measure::load;
 use bypath_measure::result::{ErrorCode, Interval, RunResult};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use exports::Exports;
-
 pub(crate) use args::LoadArgs;
 
 use crate::live::Live;
@@ -26,14 +23,12 @@ use crate::stack::enter_netns;
 struct Teller<'a> {
     live: Live<'a>,
     stop: Arc<AtomicBool>,
-    exports: Exports,
 }
 
 impl load::Observer for Teller<'_> {
     fn started(&mut self, result: &RunResult) {
-        self.exports.started(result);
         let seconds = result.settings.get("seconds").and_then(serde_json::Value::as_f64);
-        self.live.begin(&tell::heading(result), seconds);
+        self.live.begin(result, &tell::heading(result), seconds);
     }
 
     fn interval(&mut self, interval: &Interval) {
@@ -41,7 +36,7 @@ impl load::Observer for Teller<'_> {
     }
 
     fn histograms(&mut self, interval: &Interval, histograms: &HistogramSet) {
-        self.exports.interval(interval, histograms);
+        self.live.histograms(interval, histograms.iter());
     }
 
     fn wants_to_stop(&mut self) -> bool {
@@ -64,7 +59,7 @@ fn measure(args: &LoadArgs) -> Result<RunResult, (ErrorCode, String)> {
     if let Some(Err(error)) = args.engine.netns.as_deref().map(enter_netns) {
         return Err((ErrorCode::Usage, error.message));
     }
-    args.results.check()?;
+    let live = Live::open(&args.results, &args.exports, "load")?;
     let settings = args.settings()?;
     settings.check().map_err(|why| (ErrorCode::Usage, why.to_string()))?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -73,11 +68,10 @@ fn measure(args: &LoadArgs) -> Result<RunResult, (ErrorCode, String)> {
             .map_err(|error| (ErrorCode::Other, format!("cannot watch for Ctrl-C: {error}")))?;
     }
     let workers = args.workers(&settings)?;
-    let exports = args.exports.open()?;
-    let mut teller = Teller { live: Live::new(&args.results), stop, exports };
+    let mut teller = Teller { live, stop };
     let engine = || args.builder(&workers);
     let mut result = load::run_repeated(&settings, engine, workers.len(), args.repeat, &mut teller);
     result.target = Some(args.target.clone());
-    teller.exports.finish(&mut result);
+    teller.live.finish(&mut result);
     Ok(result)
 }

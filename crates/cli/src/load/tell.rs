@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use bypath_measure::result::{HistogramSummary, Interval, RunResult, Totals, metric};
 use bypath_measure::text::{bits_per_second, bytes, count, duration_ns, percent, rate};
 
+use crate::frame_text::spreads;
+
 /// What is about to be done.
 pub(super) fn heading(result: &RunResult) -> Vec<String> {
     let setting = |name: &str| result.settings.get(name).map(ToString::to_string).unwrap_or_default();
@@ -112,13 +114,7 @@ pub(super) fn summary(result: &RunResult) -> String {
         }
         text.push('\n');
     }
-    for (name, spread) in &result.spread {
-        let wide = if spread.too_wide { ", too wide" } else { "" };
-        if let (Some(low), Some(high)) = (spread.ci95_low, spread.ci95_high) {
-            let figures = format!("median {:.4e}, 95 % within {low:.4e} to {high:.4e}{wide}", spread.median);
-            let _ = writeln!(text, "  {name:<40} {figures}");
-        }
-    }
+    text.push_str(&spreads(result));
     for (cause, number) in &result.drops {
         let _ = writeln!(text, "  dropped            {} {}", count(*number), cause.replace('_', " "));
     }

@@ -289,8 +289,9 @@ impl Worker<'_> {
         if let Some(receiver) = &mut receiver {
             receive(device, receiver);
         }
+        let received = receiver.map(Receiver::finish);
         self.gauges.done.store(true, Ordering::Release);
-        (sent, receiver.map(Receiver::finish))
+        (sent, received)
     }
 }
 
@@ -305,7 +306,9 @@ struct Watch<'a> {
 impl Watch<'_> {
     fn until_done(&self, stop: &AtomicBool, tell: &mut dyn FnMut(&IntervalSample)) -> Vec<IntervalSample> {
         let mut intervals = Vec::new();
-        let mut last = self.sample(None);
+        let mut last = self.sample(None, None);
+        // Waiting for stragglers is no part of the last interval.
+        let mut sent_ns = None;
         let interval = (self.plan.interval.as_nanos() as u64).max(1_000_000);
         let mut next = self.measured_from + interval;
         // A receiver without a sender here ends by its time, when it is told, or when the sender says so.
@@ -320,6 +323,9 @@ impl Watch<'_> {
                 }
             }
             let all_sent = sends && self.gauges.iter().all(|gauges| gauges.sent.load(Ordering::Acquire));
+            if all_sent {
+                sent_ns.get_or_insert(now);
+            }
             if all_sent || stop.load(Ordering::Relaxed) || deadline.is_some_and(|deadline| now >= deadline) {
                 for gauges in self.gauges {
                     gauges.receive.stop.store(true, Ordering::Release);
@@ -327,7 +333,7 @@ impl Watch<'_> {
             }
             let done = self.gauges.iter().all(|gauges| gauges.done.load(Ordering::Acquire));
             if done || now >= next && !all_sent {
-                let sample = self.sample(Some(&last));
+                let sample = self.sample(Some(&last), sent_ns);
                 // What is left at the end is told if it is worth an interval of its own.
                 if !done || sample.end_seconds - sample.start_seconds > self.plan.interval.as_secs_f64() / 2.0
                 {
@@ -345,7 +351,7 @@ impl Watch<'_> {
     }
 
     /// Counts since `last`, which holds totals; or the totals at the beginning.
-    fn sample(&self, last: Option<&IntervalSample>) -> IntervalSample {
+    fn sample(&self, last: Option<&IntervalSample>, sent_ns: Option<u64>) -> IntervalSample {
         let sum = |get: &dyn Fn(&Gauges) -> u64| self.gauges.iter().map(get).sum::<u64>();
         let mut one_way = NanoHistogram::new();
         if last.is_some() {
@@ -357,8 +363,12 @@ impl Watch<'_> {
                 let Ok(part) = self.answers.recv_timeout(INTERVAL_PATIENCE) else { break };
                 one_way.merge(&part);
             }
+            // What those that are done have left.
+            while let Ok(part) = self.answers.try_recv() {
+                one_way.merge(&part);
+            }
         }
-        let now = now_ns();
+        let now = sent_ns.unwrap_or_else(now_ns);
         let (start, counts) = last.map_or((0.0, [0; 4]), |last| {
             (last.end_seconds, [last.sent, last.received, last.sent_bytes, last.received_bytes])
         });

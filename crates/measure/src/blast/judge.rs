@@ -1,14 +1,12 @@
-//! Whether to believe what was counted, and what a reader should know beside it.
+//! What a judge needs to know of raw frames, and what a reader should know beside it. The judging itself, with its limits, is
+//! that of all results: [`crate::verdict`].
 
 use super::bench::{Bench, TrialPlan, TrialReport};
-use super::outcome::Flow;
+use super::outcome::{self, Flow};
 use super::pacer::Rate;
-use crate::result::{Conditions, Reason, ReasonCode, RunResult, Verdict};
-
-/// Of a rate asked for, what a generator must reach for the result to be about it.
-pub const REACHED: f64 = 0.99;
-/// How late the slowest hundredth of the frames may leave.
-const MAX_LATENESS_NS: u64 = 1_000_000;
+use crate::histogram::{Merge, NanoHistogram};
+use crate::result::{Conditions, Generator, RunResult, Verdict};
+use crate::verdict::Expectations;
 
 /// Fills in what the interfaces say of themselves.
 pub fn conditions(bench: &Bench, conditions: &mut Conditions) {
@@ -34,47 +32,39 @@ pub fn conditions(bench: &Bench, conditions: &mut Conditions) {
         port.devices.iter().flat_map(|device| bypath_xdp::Device::info(device).queues.clone()).collect();
 }
 
-/// What speaks against a trial. `mean_size` in bytes, FCS included.
-pub fn verdict(flow: &Flow, rate: Rate, mean_size: f64, report: &TrialReport, workers: usize) -> Verdict {
-    let mut verdict =
-        Verdict { checked: vec![ReasonCode::RingsFull, ReasonCode::Drops], ..Verdict::default() };
-    let mut against = |code, message: String, measured: f64, limit: f64, unit: &str| {
-        let unit = Some(unit.to_owned());
-        verdict.reasons.push(Reason { code, message, measured: Some(measured), limit: Some(limit), unit });
-    };
-    let sends = report.sides.iter().any(|side| !side.sent.is_empty());
-    if let Some(asked) = rate.frames_per_second(mean_size).filter(|_| sends && report.seconds > 0.0) {
-        let reached = flow.sent as f64 / report.seconds;
-        if reached < asked * REACHED {
-            let message = format!(
-                "the generator reached {reached:.0} of {asked:.0} frames/s: use more workers (-P, {workers} now) or ask for less"
-            );
-            against(ReasonCode::GeneratorBehind, message, reached, asked * REACHED, "packets_per_second");
-        }
-        let late = flow.lateness.quantile(0.99);
-        if late > MAX_LATENESS_NS {
-            let message =
-                "one frame in a hundred left later than planned: something else had its core".into();
-            against(ReasonCode::GeneratorLate, message, late as f64, MAX_LATENESS_NS as f64, "nanoseconds");
-        }
+/// What is expected of raw frames: no more than what [`crate::verdict`] always looks at.
+pub fn expectations() -> Expectations {
+    Expectations { raw_frames: true, ..Expectations::default() }
+}
+
+/// How senders kept a schedule of so many frames a second.
+pub fn generator(flows: &[Flow], per_second: f64, seconds: f64) -> Generator {
+    let mut lateness = NanoHistogram::new();
+    flows.iter().for_each(|flow| lateness.merge(&flow.lateness));
+    let started: u64 = flows.iter().map(|flow| flow.sent).sum();
+    // Each direction has the rate.
+    let due = flows.iter().map(|flow| ((per_second * seconds) as u64).max(flow.sent)).sum::<u64>();
+    Generator {
+        schedule: "constant".to_owned(),
+        seed: None,
+        intended_per_second: per_second,
+        intended: due,
+        started,
+        not_started: due - started,
+        lateness: lateness.summary(false),
     }
-    for side in report.sides.iter().filter(|side| !side.received.is_empty()) {
-        let full = side.device.rx_ring_full + side.device.rx_dropped;
-        if full > 0 {
-            let message =
-                "frames were lost at our own receive ring: the receiver was too slow, not the wire".into();
-            against(ReasonCode::RingsFull, message, full as f64, 0.0, "packets");
-        }
+}
+
+/// What speaks against a trial that is a part of a result. `intended` in frames a second, if there was a rate.
+pub fn verdict(flows: &[Flow], intended: Option<f64>, report: &TrialReport) -> Verdict {
+    let mut trial = RunResult::new("trial", env!("CARGO_PKG_VERSION"));
+    for flow in flows {
+        flow.add_to(&mut trial.totals, true, true);
     }
-    if !flow.drained {
-        let message = "the kernel did not take all that was given to it: is the interface still up?".into();
-        against(ReasonCode::Drops, message, 1.0, 0.0, "count");
-    }
-    if rate != Rate::Wire && sends {
-        verdict.checked.extend([ReasonCode::GeneratorBehind, ReasonCode::GeneratorLate]);
-    }
-    verdict.valid = verdict.reasons.is_empty();
-    verdict
+    report.sides.iter().for_each(|side| outcome::count_drops(&mut trial.drops, side));
+    flows.iter().for_each(|flow| outcome::count_not_taken(&mut trial.drops, flow));
+    trial.generator = intended.map(|per_second| generator(flows, per_second, report.seconds));
+    crate::verdict::judge(&trial, &expectations())
 }
 
 /// What a reader should know.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::bench::{Bench, IntervalSample, SideReport, TrialReport};
+use super::judge;
 use super::sequence::SequenceCounts;
 use crate::histogram::{Merge, NanoHistogram};
 use crate::result::{InterfaceCounters, Interval, RunResult, Totals, metric};
+use crate::verdict::machine::NOT_TAKEN;
 
 /// One direction: from the senders of one side to the receivers of the other.
 #[derive(Debug, Clone, Default)]
@@ -103,8 +105,15 @@ impl Flow {
     }
 }
 
-/// Fills in what a trial counted: totals, rates, distributions, intervals, drops and the kernel's counters.
-pub fn fill(result: &mut RunResult, bench: &Bench, report: &TrialReport, flows: &[Flow], keep: bool) {
+/// Fills in what a trial counted: totals, rates, distributions, intervals, drops, the kernel's counters, and how a schedule of
+/// `intended` frames a second, if there was one, was kept.
+pub fn fill(
+    result: &mut RunResult,
+    bench: &Bench,
+    report: &TrialReport,
+    flows: &[Flow],
+    intended: Option<f64>,
+) {
     let sends = report.sides.iter().any(|side| !side.sent.is_empty());
     let receives = report.sides.iter().any(|side| !side.received.is_empty());
     let (mut one_way, mut lateness) = (NanoHistogram::new(), NanoHistogram::new());
@@ -115,11 +124,11 @@ pub fn fill(result: &mut RunResult, bench: &Bench, report: &TrialReport, flows: 
     }
     for (name, histogram) in [(metric::ONE_WAY, &one_way), (metric::LATENESS, &lateness)] {
         if !histogram.is_empty() {
-            result.latency.insert(name.to_owned(), histogram.summary(keep));
+            result.latency.insert(name.to_owned(), histogram.summary(true));
         }
     }
     result.intervals =
-        report.intervals.iter().map(|sample| interval(sample, sends, receives, keep)).collect();
+        report.intervals.iter().map(|sample| interval(sample, sends, receives, true)).collect();
     for (side, port) in report.sides.iter().zip(&bench.ports) {
         count_drops(&mut result.drops, side);
         result.interfaces.push(InterfaceCounters {
@@ -135,6 +144,10 @@ pub fn fill(result: &mut RunResult, bench: &Bench, report: &TrialReport, flows: 
             packets_sent: side.device.tx_packets - side.device.tx_invalid_descs,
             steering: side.verdicts.iter().cloned().collect(),
         });
+    }
+    flows.iter().for_each(|flow| count_not_taken(&mut result.drops, flow));
+    if sends {
+        result.generator = intended.map(|rate| judge::generator(flows, rate, report.seconds));
     }
     result.finish(report.seconds);
 }
@@ -156,19 +169,26 @@ pub fn interval(sample: &IntervalSample, sends: bool, receives: bool, keep: bool
     interval
 }
 
-fn count_drops(drops: &mut BTreeMap<String, u64>, side: &SideReport) {
+pub(crate) fn count_drops(drops: &mut BTreeMap<String, u64>, side: &SideReport) {
     let device = &side.device;
     let causes = [
-        ("receive_ring_full", device.rx_ring_full),
-        ("receive_dropped", device.rx_dropped),
-        ("receive_invalid_descriptors", device.rx_invalid_descs),
-        ("transmit_invalid_descriptors", device.tx_invalid_descs),
-        ("transmit_ring_full", device.tx_ring_full),
+        ("rx_ring_full", device.rx_ring_full),
+        ("rx_dropped", device.rx_dropped),
+        ("rx_invalid_descs", device.rx_invalid_descs),
+        ("tx_invalid_descs", device.tx_invalid_descs),
+        ("tx_ring_full", device.tx_ring_full),
     ];
     let steered = side.verdicts.iter().filter(|(cause, _)| cause.starts_with("drop_"));
     for (cause, count) in causes.into_iter().chain(steered.map(|(cause, count)| (cause.as_str(), *count))) {
         if count > 0 {
             *drops.entry(cause.to_owned()).or_default() += count;
         }
+    }
+}
+
+/// Of frames that the kernel never took it is known that there are some, not how many.
+pub(super) fn count_not_taken(drops: &mut BTreeMap<String, u64>, flow: &Flow) {
+    if !flow.drained {
+        *drops.entry(NOT_TAKEN.to_owned()).or_default() += 1;
     }
 }

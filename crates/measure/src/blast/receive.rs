@@ -315,7 +315,9 @@ impl<'a> Receiver<'a> {
 
     /// What has been seen.
     pub fn finish(mut self) -> ReceiveReport {
-        self.end_interval();
+        let rest = self.end_interval();
+        // Nobody may be waiting for it.
+        let _ = self.intervals.send(rest);
         let known = self.streams.known.into_iter().zip(0u32..);
         self.report.streams = known
             .filter_map(|(followed, stream)| {

@@ -2,8 +2,8 @@
 //! written before anything else happens.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bypath::{
@@ -12,6 +12,7 @@ use bypath::{
 use crossbeam::channel::{Sender, bounded};
 
 use super::rounds::{Due, PingPlan, PingReport, Rounds};
+use super::slices::{self, PingRecorder, Tell};
 use crate::blast::clock::now_ns;
 use crate::result::ErrorCode;
 
@@ -24,7 +25,7 @@ pub type Ended = (ErrorCode, String);
 /// What a run came to, and why it came no further.
 pub type Run = (PingReport, Option<Ended>);
 
-/// Runs the plan against a TCP echo server. Returns the engine, too, for what it has to tell of itself.
+/// Runs the plan against a TCP echo server; `tell` hears of each interval. Returns the engine, too, for what it has to tell of itself.
 ///
 /// # Errors
 /// The engine cannot start.
@@ -33,8 +34,12 @@ pub fn tcp(
     target: SocketAddr,
     plan: &PingPlan,
     stop: &Arc<AtomicBool>,
+    tell: &mut Tell<'_>,
 ) -> Result<(Engine, Run), EngineError> {
     let (give, given) = bounded(1);
+    let (recorder, mut collector) = slices::channel(plan);
+    // The first worker takes it; the others have nothing to do.
+    let recorder = Mutex::new(Some(recorder));
     let make = {
         let (plan, stop) = (plan.clone(), Arc::clone(stop));
         move |worker: usize| PingPong {
@@ -44,6 +49,7 @@ pub fn tcp(
             stop: Arc::clone(&stop),
             connection: None,
             rounds: None,
+            recorder: if worker == 0 { recorder.lock().ok().and_then(|mut kept| kept.take()) } else { None },
             got: 0,
             right: true,
             give: Some(give.clone()),
@@ -52,8 +58,9 @@ pub fn tcp(
         }
     };
     let engine = builder.client_service(make).start()?;
-    let run = loop {
-        match given.recv_timeout(Duration::from_millis(100)) {
+    let mut run = loop {
+        collector.tell(tell);
+        match given.recv_timeout(Duration::from_millis(20)) {
             Ok(run) => break run,
             Err(_) if engine.wait(Duration::ZERO) => {
                 let message = "the engine has stopped: its interface is gone".to_owned();
@@ -64,6 +71,7 @@ pub fn tcp(
             Err(_) => {}
         }
     };
+    run.0.intervals = collector.finish(tell);
     engine.wait(Duration::from_secs(2));
     Ok((engine, run))
 }
@@ -76,6 +84,7 @@ struct PingPong {
     stop: Arc<AtomicBool>,
     connection: Option<ConnectionId>,
     rounds: Option<Rounds>,
+    recorder: Option<PingRecorder>,
     /// Bytes of the answer so far, and whether they are right.
     got: usize,
     right: bool,
@@ -173,7 +182,7 @@ impl Service for PingPong {
 
     fn on_open(&mut self, connection: &mut ServiceConnection<'_>) {
         connection.set_nodelay(true);
-        self.rounds = Some(Rounds::new(&self.plan, now_ns()));
+        self.rounds = Some(Rounds::new(&self.plan, now_ns(), self.recorder.take()));
         self.go_on(connection);
     }
 

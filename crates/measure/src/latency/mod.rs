@@ -5,6 +5,8 @@
 
 pub mod engine;
 pub mod rounds;
+mod slices;
 pub mod socket;
 
 pub use rounds::{PingPlan, PingReport, Rounds};
+pub use slices::{PingRecorder, Tell};

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::blast::pacer::{Pacer, Rate};
 use crate::histogram::NanoHistogram;
-use crate::result::{Generator, RunResult, metric};
+use crate::result::{Generator, Interval, RunResult, metric};
+
+use super::slices::{PingRecorder, REQUEST, SERVICE};
 
 /// Bytes of the number that each message begins with, where there is room for it.
 const NUMBER_LEN: usize = 8;
@@ -26,6 +28,10 @@ pub struct PingPlan {
     pub timeout: Duration,
     /// Spin instead of sleeping.
     pub spin: bool,
+    /// Length of an interval.
+    pub interval: Duration,
+    /// Whether intervals keep their histograms.
+    pub keep_histograms: bool,
 }
 
 /// What came of it.
@@ -49,6 +55,8 @@ pub struct PingReport {
     pub not_sent: u64,
     /// Length of the measurement.
     pub seconds: f64,
+    /// Its intervals.
+    pub intervals: Vec<Interval>,
 }
 
 impl PingReport {
@@ -79,6 +87,7 @@ impl PingReport {
         } else {
             result.latency.insert(metric::ROUND_TRIP.to_owned(), self.round_trip.summary(true));
         }
+        result.intervals.clone_from(&self.intervals);
         result.finish(self.seconds);
     }
 }
@@ -110,6 +119,9 @@ pub struct Rounds {
     number: u64,
     message: Vec<u8>,
     report: PingReport,
+    /// The current interval: where it goes, and when it began and ends.
+    recorder: Option<PingRecorder>,
+    interval_ns: (u64, u64),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +133,7 @@ struct UnderWay {
 
 impl Rounds {
     /// A run that begins now.
-    pub fn new(plan: &PingPlan, now_ns: u64) -> Rounds {
+    pub fn new(plan: &PingPlan, now_ns: u64, recorder: Option<PingRecorder>) -> Rounds {
         let from_ns = now_ns + plan.warm_up.as_nanos() as u64;
         let forever = u64::MAX / 2;
         let until_ns = plan.duration.map_or(forever, |time| from_ns + time.as_nanos() as u64);
@@ -137,17 +149,38 @@ impl Rounds {
             number: 0,
             message,
             report: PingReport::default(),
+            recorder,
+            interval_ns: (from_ns, from_ns + plan.interval.as_nanos() as u64),
         }
+    }
+
+    /// Hands the interval over when it has ended.
+    fn end_interval(&mut self, now_ns: u64) {
+        let (start, end) = self.interval_ns;
+        if now_ns < end {
+            return;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.hand_over(start - self.from_ns, now_ns - self.from_ns);
+        }
+        let interval = (self.plan.interval.as_nanos() as u64).max(1);
+        // The next one ends where it would have, had this one been punctual.
+        let late = (now_ns - end) / interval * interval;
+        self.interval_ns = (now_ns, end + late + interval);
     }
 
     /// What to do at `now_ns`. An answer that is overdue is given up here.
     pub fn due(&mut self, now_ns: u64) -> Due {
+        self.end_interval(now_ns);
         if let Some(under_way) = self.under_way {
             let limit = under_way.sent_ns + self.plan.timeout.as_nanos() as u64;
             if now_ns < limit {
                 return Due::Answer(limit);
             }
             self.report.lost += u64::from(under_way.counts);
+            if let Some(recorder) = self.recorder.as_mut().filter(|_| under_way.counts) {
+                recorder.record().counts.lost += 1;
+            }
             self.under_way = None;
             self.free_ns = now_ns;
         }
@@ -174,6 +207,9 @@ impl Rounds {
         let counts = due_ns >= self.from_ns;
         if counts {
             self.report.sent += 1;
+            if let Some(recorder) = &mut self.recorder {
+                recorder.record().counts.sent += 1;
+            }
             if self.pacer.is_some() {
                 self.report.lateness.record(now_ns.saturating_sub(due_ns.max(self.free_ns)));
             }
@@ -203,14 +239,25 @@ impl Rounds {
         if !under_way.counts {
             return;
         }
+        let recorder = self.recorder.as_mut().map(PingRecorder::record);
         if !right {
             self.report.wrong += 1;
+            if let Some(slice) = recorder {
+                slice.counts.wrong += 1;
+            }
             return;
         }
+        let service = now_ns.saturating_sub(under_way.sent_ns);
+        let corrected = now_ns.saturating_sub(under_way.due_ns);
         self.report.answered += 1;
-        self.report.round_trip.record(now_ns.saturating_sub(under_way.sent_ns));
+        self.report.round_trip.record(service);
         if self.pacer.is_some() {
-            self.report.corrected.record(now_ns.saturating_sub(under_way.due_ns));
+            self.report.corrected.record(corrected);
+        }
+        if let Some(slice) = recorder {
+            slice.counts.answered += 1;
+            slice.times.record(REQUEST, corrected);
+            slice.times.record(SERVICE, service);
         }
     }
 
@@ -229,6 +276,10 @@ impl Rounds {
             }
         }
         self.report.seconds = end.saturating_sub(self.from_ns) as f64 / 1e9;
+        if let Some(recorder) = self.recorder.take() {
+            let ended = now_ns.max(self.from_ns) - self.from_ns;
+            recorder.finish((self.interval_ns.0 - self.from_ns).min(ended), ended);
+        }
         self.report
     }
 }
@@ -246,13 +297,15 @@ mod tests {
             count: None,
             timeout: Duration::from_millis(500),
             spin: true,
+            interval: Duration::from_secs(1),
+            keep_histograms: false,
         }
     }
 
     /// Runs against a server that takes so long for message number n, on a virtual clock.
     fn run(plan: &PingPlan, takes_ns: impl Fn(u64) -> Option<u64>) -> PingReport {
         let (mut now, mut number) = (1_000, 0);
-        let mut rounds = Rounds::new(plan, now);
+        let mut rounds = Rounds::new(plan, now, None);
         loop {
             match rounds.due(now) {
                 Due::Now => {

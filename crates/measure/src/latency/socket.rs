@@ -9,6 +9,7 @@ use bypath::Engine;
 
 use super::engine::{Ended, Run};
 use super::rounds::{Due, PingPlan, Rounds};
+use super::slices::{self, PingRecorder, Tell};
 use crate::blast::clock::now_ns;
 use crate::result::ErrorCode;
 
@@ -142,9 +143,35 @@ impl Echo for EngineUdp {
     }
 }
 
-/// Runs the plan over a way to an echo server at `target`.
-pub fn run(way: &mut dyn Echo, target: SocketAddr, plan: &PingPlan, stop: &AtomicBool) -> Run {
-    let mut rounds = Rounds::new(plan, now_ns());
+/// Runs the plan over a way to an echo server at `target`, on a thread of its own; this one tells of each interval.
+pub fn run(
+    way: &mut (dyn Echo + Send),
+    target: SocketAddr,
+    plan: &PingPlan,
+    stop: &AtomicBool,
+    tell: &mut Tell<'_>,
+) -> Run {
+    let (recorder, mut collector) = slices::channel(plan);
+    std::thread::scope(|scope| {
+        let measuring = scope.spawn(move || measure(way, target, plan, stop, recorder));
+        while !measuring.is_finished() {
+            collector.tell(tell);
+            std::thread::sleep(LOOK);
+        }
+        let mut run = measuring.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        run.0.intervals = collector.finish(tell);
+        run
+    })
+}
+
+fn measure(
+    way: &mut dyn Echo,
+    target: SocketAddr,
+    plan: &PingPlan,
+    stop: &AtomicBool,
+    recorder: PingRecorder,
+) -> Run {
+    let mut rounds = Rounds::new(plan, now_ns(), Some(recorder));
     let mut answer = vec![0; plan.size.max(1) + 1];
     let mut got = 0;
     let mut answered_once = false;

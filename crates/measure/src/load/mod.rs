@@ -21,7 +21,6 @@ mod hold;
 mod http;
 mod outcome;
 mod plan;
-mod repeat;
 mod rr;
 mod run;
 mod session;
@@ -37,8 +36,7 @@ mod worker_counts;
 pub use files::{FileProtocol, FilesSettings};
 pub use ftp::FtpSettings;
 pub use http::{HttpSettings, Method, Page};
-pub use repeat::{combine, run_repeated};
-pub use run::{Observer, run};
+pub use run::{Observer, run, run_repeated};
 pub use settings::{
     Direction, Impossible, LoadSettings, Pattern, Protocol, Ramp, Rate, RrSettings, SinkSettings,
     StreamSettings,

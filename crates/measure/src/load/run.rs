@@ -6,6 +6,7 @@ use bypath::{EngineBuilder, EngineError};
 
 use crate::conditions::Watch;
 use crate::histogram::HistogramSet;
+use crate::repeat::repeated;
 use crate::result::{ErrorCode, Interval, RunResult};
 
 use super::collect::{Collected, Terms, collect};
@@ -61,6 +62,17 @@ impl Observer for Watched<'_> {
     fn wants_to_stop(&mut self) -> bool {
         self.observer.wants_to_stop()
     }
+}
+
+/// Runs a load `count` times, each on an engine of its own, until one of them fails or is stopped.
+pub fn run_repeated(
+    settings: &LoadSettings,
+    mut engine: impl FnMut() -> EngineBuilder,
+    workers: usize,
+    count: u32,
+    observer: &mut dyn Observer,
+) -> RunResult {
+    repeated(count, &settings.expected, || run(settings, engine(), workers, observer))
 }
 
 /// Runs a load with that many workers on an engine of these settings. Every failure is told in the result.

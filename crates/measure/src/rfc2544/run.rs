@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::search::{self, LimitedBy, Outcome};
 use crate::blast::bench::{Bench, SidePlan, TrialPlan};
 use crate::blast::maker::Content;
-use crate::blast::outcome::Flow;
+use crate::blast::outcome::{Flow, count_drops};
 use crate::blast::pacer::Rate;
 use crate::blast::sizes::FCS_LEN;
 use crate::blast::{BlastError, judge};
@@ -65,8 +65,8 @@ pub struct Benchmark<'a> {
     pub settings: &'a Settings,
     /// Ends it.
     pub stop: &'a AtomicBool,
-    /// Hears of each trial.
-    pub tell: &'a mut dyn FnMut(&Step),
+    /// Hears of each trial, and its times of flight.
+    pub tell: &'a mut dyn FnMut(&Step, &NanoHistogram),
     /// When it began.
     pub began: Instant,
     /// The trials so far.
@@ -207,20 +207,16 @@ impl Benchmark<'_> {
         };
         let loss = flows.iter().map(|flow| (flow.loss_ratio() - own_loss(flow)).max(0.0)).fold(0.0, f64::max);
         let (mut totals, mut one_way) = (Totals::default(), NanoHistogram::new());
-        let mut verdict = None;
+        let intended = rate.frames_per_second(size as f64);
+        let verdict = Some(judge::verdict(&flows, intended, &report));
         for flow in &flows {
             flow.add_to(&mut totals, true, true);
             one_way.merge(&flow.one_way);
-            let workers = report.sides.iter().map(|side| side.sent.len()).max().unwrap_or(1);
-            let judged = judge::verdict(flow, rate, size as f64, &report, workers);
-            if !judged.valid || verdict.is_none() {
-                verdict = Some(judged);
-            }
         }
         let ended = started + report.seconds;
         let mut step = Step {
             name: name(what, rate, burst),
-            intended_per_second: rate.frames_per_second(size as f64),
+            intended_per_second: intended,
             frame_bytes: Some(size as u32),
             start_seconds: started,
             end_seconds: ended,
@@ -232,13 +228,8 @@ impl Benchmark<'_> {
         if !one_way.is_empty() {
             step.latency.insert(metric::ONE_WAY.to_owned(), one_way.summary(false));
         }
-        for side in &report.sides {
-            let own = side.device.rx_ring_full + side.device.rx_dropped;
-            if own > 0 {
-                *step.drops.entry("receive_ring".to_owned()).or_default() += own;
-            }
-        }
-        (self.tell)(&step);
+        report.sides.iter().for_each(|side| count_drops(&mut step.drops, side));
+        (self.tell)(&step, &one_way);
         self.steps.push(step);
         Ok(Trial { outcome: Outcome { offered, loss }, one_way })
     }

@@ -1,7 +1,7 @@
 //! Which rates and burst lengths are tried, given what came of those before.
 
 /// Of a rate asked for, what the generator must reach for a trial to be about the device.
-const REACHED: f64 = 0.99;
+const REACHED: f64 = 1.0 - crate::verdict::limit::NOT_STARTED_RATIO;
 /// How often a trial that the generator spoilt is tried again.
 const RETRIES: u32 = 2;
 

@@ -4,6 +4,9 @@ use super::{Expectations, Findings, Told, limit, ratio};
 use crate::result::{ReasonCode, RunResult};
 use crate::text::{count, duration_ns, percent};
 
+/// Packets that were given to the kernel and that it never took.
+pub(crate) const NOT_TAKEN: &str = "tx_not_taken";
+
 /// Drops that are losses at the rings between the NIC and us.
 const RINGS: [&str; 4] = ["rx_ring_full", "fill_ring_empty", "rx_dropped", "tx_ring_full"];
 
@@ -40,6 +43,11 @@ fn lost_at_our_end(result: &RunResult, findings: &mut Findings) {
     if packets == 0 {
         return;
     }
+    let not_taken = result.drops.get(NOT_TAKEN).copied().unwrap_or(0);
+    findings.check(ReasonCode::Drops, not_taken > 0, || {
+        let message = "the kernel did not take all that was given to it: is the interface still up?";
+        Told::with(message.to_owned(), not_taken as f64, 0.0, "packets")
+    });
     let among = |causes: &[&str]| -> Vec<(&str, u64)> {
         let seen = result.drops.iter().filter(|(cause, n)| **n > 0 && causes.contains(&cause.as_str()));
         seen.map(|(cause, n)| (cause.as_str(), *n)).collect()

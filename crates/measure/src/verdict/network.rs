@@ -8,7 +8,9 @@ pub(super) fn check(result: &RunResult, expected: &Expectations, findings: &mut 
     if expected.lossless {
         loss(result, findings);
     }
-    corruption(result, findings);
+    if !expected.raw_frames {
+        corruption(result, findings);
+    }
     errors(result, findings);
 }
 

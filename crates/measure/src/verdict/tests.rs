@@ -125,6 +125,25 @@ fn ten_microseconds_of_lateness_are_nobodys_fault() {
 }
 
 #[test]
+fn raw_frames_may_leave_a_millisecond_late_and_arrive_damaged() {
+    let codes = |ns, damaged| {
+        let mut result = good();
+        result.generator.as_mut().expect("open loop").lateness = histogram(1_000, ns);
+        result.totals.packets_corrupt = Some(damaged);
+        let expected = Expectations { raw_frames: true, ..Expectations::default() };
+        judge(&result, &expected).reasons.into_iter().map(|reason| reason.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(999_000, 5), []);
+    assert_eq!(codes(1_010_000, 0), [ReasonCode::GeneratorLate]);
+}
+
+#[test]
+fn what_the_kernel_never_took_is_a_drop_however_little() {
+    let codes = after(|result| result.drops.extend([("tx_not_taken".to_owned(), 1)]));
+    assert_eq!(codes, [ReasonCode::Drops]);
+}
+
+#[test]
 fn requests_never_begun_make_the_percentiles_too_good() {
     let not_started = |n| after(|result| result.generator.as_mut().expect("open loop").not_started = n);
     assert_eq!(not_started(1_000), []);

@@ -1,10 +1,10 @@
-//! The files and the page that a load's figures go to besides the terminal: CSV, HdrHistogram's table and log, Prometheus.
+//! The files and the page that a run's figures go to besides the terminal: CSV, HdrHistogram's table and log, Prometheus.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bypath_measure::export::{Outputs, Targets};
-use bypath_measure::histogram::HistogramSet;
+use bypath_measure::histogram::NanoHistogram;
 use bypath_measure::result::{ErrorCode, Interval, RunResult};
 use clap::Args;
 
@@ -31,15 +31,15 @@ pub(crate) struct ExportArgs {
 
 /// They, while the run lasts.
 #[derive(Debug)]
-pub(super) struct Exports {
+pub(crate) struct Exports {
     outputs: Outputs,
     so_far: RunResult,
 }
 
 impl ExportArgs {
     /// Opens what was asked for: what cannot be written is known before the run.
-    pub(super) fn open(&self) -> Result<Exports, (ErrorCode, String)> {
-        let so_far = RunResult::new("load", env!("CARGO_PKG_VERSION"));
+    pub(crate) fn open(&self, command: &str) -> Result<Exports, (ErrorCode, String)> {
+        let so_far = RunResult::new(command, env!("CARGO_PKG_VERSION"));
         let ExportArgs { csv, hgrm, hlog, prometheus } = self.clone();
         let targets = Targets { json: None, csv, hgrm, hlog, prometheus };
         let outputs = Outputs::open(&targets, so_far.started_unix_seconds);
@@ -51,14 +51,18 @@ impl ExportArgs {
 
 impl Exports {
     /// The run has begun.
-    pub(super) fn started(&mut self, result: &RunResult) {
+    pub(crate) fn started(&mut self, result: &RunResult) {
         let before = self.so_far.totals.clone();
         self.so_far = RunResult { totals: before, ..result.clone() };
     }
 
     /// An interval has ended.
-    pub(super) fn interval(&mut self, interval: &Interval, histograms: &HistogramSet) {
-        self.outputs.interval(interval, histograms.iter());
+    pub(crate) fn interval<'n, 'h>(
+        &mut self,
+        interval: &Interval,
+        histograms: impl IntoIterator<Item = (&'n str, &'h NanoHistogram)>,
+    ) {
+        self.outputs.interval(interval, histograms);
         if interval.start_seconds >= 0.0 {
             self.so_far.totals.add(&interval.totals);
             self.so_far.totals.connections_open_at_end = interval.totals.connections_open_at_end;
@@ -68,7 +72,7 @@ impl Exports {
     }
 
     /// Writes all, which is a failure of the run where it cannot be.
-    pub(super) fn finish(self, result: &mut RunResult) {
+    pub(crate) fn finish(self, result: &mut RunResult) {
         if let Err(error) = self.outputs.finish(result) {
             result.fail(ErrorCode::Output, error.to_string());
         }

@@ -2,32 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use bypath::EngineBuilder;
-
 use crate::histogram::{Merge, NanoHistogram};
-use crate::result::{Cpu, HistogramSummary, Interval, Rates, Repeat, RunResult, RunState};
+use crate::result::{
+    Cpu, HistogramSummary, InterfaceCounters, Interval, Rates, Repeat, RunResult, RunState, metric,
+};
 use crate::stats::{Width, spread};
 use crate::verdict::{Expectations, judge_into};
 
-use super::run::{Observer, run};
-use super::settings::LoadSettings;
-
-/// Runs a load `count` times, each on an engine of its own, until one of them fails or is stopped.
-pub fn run_repeated(
-    settings: &LoadSettings,
-    mut engine: impl FnMut() -> EngineBuilder,
-    workers: usize,
-    count: u32,
-    observer: &mut dyn Observer,
-) -> RunResult {
+/// Measures `count` times, until one of the runs fails or is stopped, and makes one result of them.
+pub fn repeated(count: u32, expected: &Expectations, mut once: impl FnMut() -> RunResult) -> RunResult {
     let mut results = Vec::new();
     for _ in 0..count.max(1) {
-        results.push(run(settings, engine(), workers, observer));
+        results.push(once());
         if results.last().is_some_and(|result| result.state != RunState::Complete) {
             break;
         }
     }
-    combine(results, &settings.expected)
+    combine(results, expected)
 }
 
 /// One result of several of the same settings: counts and histograms are added up, and `spread` tells how far the runs lie
@@ -35,7 +26,7 @@ pub fn run_repeated(
 pub fn combine(results: Vec<RunResult>, expected: &Expectations) -> RunResult {
     let mut parts = results.iter();
     let Some(mut all) = parts.next().cloned() else {
-        return RunResult::new("load", env!("CARGO_PKG_VERSION"));
+        return RunResult::new("", env!("CARGO_PKG_VERSION"));
     };
     if results.len() == 1 {
         return all;
@@ -62,6 +53,9 @@ pub fn combine(results: Vec<RunResult>, expected: &Expectations) -> RunResult {
             ..interval.clone()
         }));
         all.duration_seconds += result.duration_seconds;
+        for (mine, theirs) in all.interfaces.iter_mut().zip(&result.interfaces) {
+            add_interface(mine, theirs);
+        }
         (all.state, all.error) = (result.state, result.error.clone());
         all.notes.extend(result.notes.iter().cloned());
     }
@@ -103,6 +97,20 @@ fn add_cpu(mine: &mut Cpu, theirs: &Cpu) {
     }
 }
 
+fn add_interface(mine: &mut InterfaceCounters, theirs: &InterfaceCounters) {
+    mine.kernel_packets_received += theirs.kernel_packets_received;
+    mine.kernel_bytes_received += theirs.kernel_bytes_received;
+    mine.kernel_drops_received += theirs.kernel_drops_received;
+    mine.kernel_packets_sent += theirs.kernel_packets_sent;
+    mine.kernel_bytes_sent += theirs.kernel_bytes_sent;
+    mine.kernel_drops_sent += theirs.kernel_drops_sent;
+    mine.packets_received += theirs.packets_received;
+    mine.packets_sent += theirs.packets_sent;
+    for (cause, count) in &theirs.steering {
+        *mine.steering.entry(cause.clone()).or_default() += count;
+    }
+}
+
 fn add_latencies(mine: &mut BTreeMap<String, HistogramSummary>, theirs: &BTreeMap<String, HistogramSummary>) {
     for (name, summary) in theirs {
         let sum = mine.get(name).map_or_else(|| summary.clone(), |before| added(before, summary));
@@ -140,7 +148,8 @@ fn spreads(results: &[&RunResult]) -> BTreeMap<String, crate::result::Spread> {
         for (name, value) in rates {
             note(format!("rates.{name}"), Width::RATE, value);
         }
-        for (name, latency) in &result.latency {
+        // Lateness is the generator's, and judged as such.
+        for (name, latency) in result.latency.iter().filter(|(name, _)| *name != metric::LATENESS) {
             let path = |figure: &str| format!("latency.{name}.{figure}");
             // Ten values at least lie beyond a percentile whose spread is told.
             if latency.count >= 20 {
