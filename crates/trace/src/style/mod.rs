@@ -1,5 +1,6 @@
 //! The forms in which packets are printed.
 
+pub mod ipformat;
 pub mod tcpdump;
 
 use std::io::{self, Write};
