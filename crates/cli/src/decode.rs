@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use bypath_measure::export::Output;
 use bypath_trace::read::{Capture, ReadError};
-use bypath_trace::style::{Style, tcpdump::Tcpdump};
+use bypath_trace::style::{Style, ipformat::Ipformat, tcpdump::Tcpdump};
 use clap::{Args, ValueEnum};
 
 /// What is collected before the system is asked to write it.
@@ -35,6 +35,8 @@ pub(crate) struct DecodeArgs {
 enum StyleName {
     /// The lines of tcpdump.
     Tcpdump,
+    /// The layout of IBM's ipformat: a line for each field.
+    Ipformat,
 }
 
 impl DecodeArgs {
@@ -42,6 +44,7 @@ impl DecodeArgs {
     fn style(&self) -> Box<dyn Style> {
         match self.style {
             StyleName::Tcpdump => Box::new(Tcpdump::default()),
+            StyleName::Ipformat => Box::new(Ipformat::new()),
         }
     }
 }

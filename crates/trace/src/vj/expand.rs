@@ -96,9 +96,12 @@ impl Expander {
                 let rebuilt = match self.rebuild(frame, missing) {
                     Ok(rebuilt) => rebuilt,
                     Err(tossed) => {
-                        // Whatever it was, it belonged to somebody.
-                        if matches!(tossed, Tossed::Short | Tossed::Malformed) {
-                            self.lost();
+                        match tossed {
+                            // Whatever it was, it belonged to somebody.
+                            Tossed::Short | Tossed::Malformed => self.lost(),
+                            // Frames without a number that follow are of the same connection.
+                            Tossed::Unknown { slot } => self.last = Some(slot),
+                            _ => {}
                         }
                         return Err(tossed);
                     }

@@ -428,6 +428,25 @@ fn frames_before_the_first_full_packet_are_tossed() {
 }
 
 #[test]
+fn frames_of_an_unknown_connection_are_not_taken_for_those_of_another() {
+    let mut compressor = Compressor::new(2);
+    let mut expander = Expander::new();
+    let (mut frame, mut packet) = (Vec::new(), Vec::new());
+    let mut kept = [Packet::of(1), Packet::of(2)];
+    let mut expanded = Vec::new();
+    // The first frame is missing, and with it all that is known of the first connection.
+    for (at, connection) in [0, 1, 0, 0, 1].into_iter().enumerate() {
+        kept[connection] = Packet { data: vec![1; 9], ..next(&kept[connection]) };
+        let kind = compressor.compress(&kept[connection].bytes(), &mut frame);
+        if at > 0 {
+            expanded.push(expander.expand(kind, &frame, 0, &mut packet));
+        }
+    }
+    let unknown = Err(Tossed::Unknown { slot: 1 });
+    assert_eq!(expanded, [Ok(()), unknown, unknown, Ok(())]);
+}
+
+#[test]
 fn a_connection_whose_checksums_are_always_wrong_is_not_tossed_for_it() {
     let mut compressor = Compressor::new(16);
     let mut expander = Expander::new();
