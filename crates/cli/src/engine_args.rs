@@ -39,6 +39,10 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) mode: BindChoice,
 
+    /// Packet memory on huge pages of 2 MiB, eight for each worker; refused where they are not to be had.
+    #[arg(long)]
+    pub(crate) huge_pages: bool,
+
     /// Where the kernel runs the steering program: in the driver, or behind it.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) xdp: AttachChoice,
@@ -72,6 +76,7 @@ impl EngineArgs {
                 PollChoice::Busy => Poll::Busy,
                 PollChoice::Adaptive => Poll::Adaptive,
             })
+            .huge_pages(self.huge_pages)
             .congestion_control(self.cc.algorithm);
         if let Some(bytes) = self.cc.fixed_window {
             builder = builder.fixed_window(bytes);

@@ -63,6 +63,8 @@ pub(crate) struct EngineFacts {
     pub(crate) mode: String,
     /// How the steering program is attached: "native" or "generic".
     pub(crate) xdp: Option<String>,
+    /// The packet memory lies on huge pages.
+    pub(crate) huge_pages: Option<bool>,
     pub(crate) driver: Option<String>,
     pub(crate) mtu: Option<u32>,
     pub(crate) queues: Option<u32>,

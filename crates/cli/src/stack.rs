@@ -88,6 +88,7 @@ fn engine_facts(engine: &Engine) -> EngineFacts {
     EngineFacts {
         mode: info.mode.clone(),
         xdp: Some(info.xdp.clone()),
+        huge_pages: Some(info.huge_pages),
         driver: Some(info.driver.clone()),
         mtu: Some(info.mtu),
         queues: count(info.queues.len()),

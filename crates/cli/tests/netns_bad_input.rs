@@ -140,6 +140,18 @@ fn netns_queues_and_cores_that_do_not_exist() {
 }
 
 #[test]
+fn netns_huge_pages_where_there_are_none() {
+    let free = std::fs::read_to_string("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+    if free.is_ok_and(|pages| pages.trim() != "0") {
+        return; // This machine may have enough of them.
+    }
+    let desk = Desk::new();
+    let run = desk.get(&["--huge-pages", &desk.v4("http", "file")]);
+    run.fails(USAGE, &["8 are needed", "sysctl vm.nr_hugepages=8", "--huge-pages"]);
+    desk.is_clean();
+}
+
+#[test]
 fn netns_zero_copy_where_the_driver_cannot() {
     let desk = Desk::new();
     let run = desk.get(&["--mode", "zerocopy", &desk.v4("http", "file")]);

@@ -37,6 +37,7 @@ pub struct EngineBuilder {
     poll: Poll,
     max_flows: usize,
     frames: u32,
+    huge_pages: bool,
     tcp: Config,
     send_buffer: usize,
     service: Option<(Vec<u16>, ServiceFactory)>,
@@ -69,6 +70,7 @@ impl Default for EngineBuilder {
             poll: Poll::Adaptive,
             max_flows: 16_384,
             frames: 4_096,
+            huge_pages: false,
             tcp: Config::default(),
             send_buffer: 1 << 20,
             service: None,
@@ -147,6 +149,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn attach_mode(mut self, mode: AttachMode) -> Self {
         self.attach = mode;
+        self
+    }
+
+    /// Packet memory on huge pages, 16 MiB of them for each worker. The engine does not start where they are not to be had.
+    #[must_use]
+    pub fn huge_pages(mut self, wanted: bool) -> Self {
+        self.huge_pages = wanted;
         self
     }
 

@@ -24,6 +24,8 @@ pub struct EngineInfo {
     pub mode: String,
     /// Where the steering program runs: `native`, `generic`.
     pub xdp: String,
+    /// The packet memory lies on huge pages.
+    pub huge_pages: bool,
     /// Kernel driver of the interface.
     pub driver: String,
     /// Largest IP packet, bytes.

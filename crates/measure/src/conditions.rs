@@ -72,6 +72,7 @@ pub fn engine(info: &EngineInfo, conditions: &mut Conditions) {
     conditions.driver = Some(info.driver.clone());
     conditions.mode = Some(info.mode.clone());
     conditions.xdp = Some(info.xdp.clone());
+    conditions.huge_pages = Some(info.huge_pages);
     conditions.mtu = Some(info.mtu);
     conditions.queues.clone_from(&info.queues);
     conditions.cores = info.cores.iter().filter_map(|core| u32::try_from(*core).ok()).collect();

@@ -3,10 +3,12 @@
 
 mod demo;
 mod fuzz;
+mod guest;
 mod ledger;
 mod setup;
 mod shell;
 mod test;
+mod zero_copy;
 
 use std::process::ExitCode;
 
@@ -15,6 +17,7 @@ usage: cargo xtask COMMAND
 
   setup          install the Debian packages that building and testing need
   test           format, lints, documentation, then every test; namespace tests need root
+                 --zero-copy: in emulated machines, on NICs whose drivers do zero-copy; --help tells more
   demo           build the release and fetch files from real servers in a lab
   versus         build the release and compare it with the kernel's stack by iperf3, sockperf, wrk and curl; --json FILE
   ledger         make docs/compliance.md of its tables and check both; --check writes nothing

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::setup;
 use crate::shell::{self, Failure, Result, cargo, has, is_root, output};
+use crate::zero_copy;
 
 fn run_tests(args: &[String]) -> Result<()> {
     let nextest = output(&mut cargo(&["nextest", "--version"])).is_some();
@@ -50,6 +51,9 @@ fn become_root(command: &mut Command) -> Result<()> {
 /// All stages; what the last of them prints comes last. With arguments nothing but the tests runs, and the
 /// test runner gets them.
 pub(crate) fn run(args: &[String]) -> Result<()> {
+    if let Some(("--zero-copy", rest)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return zero_copy::run(rest);
+    }
     setup::ensure()?;
     if !args.is_empty() {
         return run_tests(args);
@@ -77,5 +81,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         println!("{:>8.1} s  {name}", time.as_secs_f64());
     }
     println!("== tests: unit and simulation, then namespaces");
-    run_tests(&[])
+    run_tests(&[])?;
+    println!("== zero copy: a transfer in an emulated machine");
+    zero_copy::run_short()
 }

@@ -33,6 +33,8 @@ const CONTROL_QUEUE: usize = 16_384;
 const COMMAND_QUEUE: usize = 1_024;
 /// Packets that may wait in the ring between two workers.
 const HANDOFF_QUEUE: usize = 1_024;
+/// Bytes of a huge page.
+const HUGE_PAGE: usize = 2 << 20;
 /// How often the thread that watches the kernel looks whether it should end.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -118,9 +120,18 @@ fn set_up(
     }
     let mut devices = Vec::new();
     for queues in deal(&queues, cores.len()) {
-        let config =
-            QueueConfig { queues, frames: builder.frames, bind: builder.bind, ..QueueConfig::default() };
-        devices.push(XdpDevice::open(&steering, &config)?);
+        let config = QueueConfig {
+            queues,
+            frames: builder.frames,
+            bind: builder.bind,
+            huge_pages: builder.huge_pages,
+            ..QueueConfig::default()
+        };
+        let device = XdpDevice::open(&steering, &config)?;
+        if builder.huge_pages && !device.info().huge_pages {
+            return Err(no_huge_pages(&config, cores.len()));
+        }
+        devices.push(device);
     }
     let Some(first) = devices.first().map(|d| d.info().clone()) else {
         return Err(EngineError::Config("no queues to serve".into()));
@@ -162,6 +173,7 @@ fn set_up(
         interface: builder.interface.clone(),
         mode: first.mode.to_string(),
         xdp: attach,
+        huge_pages: first.huge_pages,
         driver: first.driver.clone(),
         mtu: first.mtu,
         queues,
@@ -195,6 +207,15 @@ fn set_up(
         plane.learn(&interface.neighbors);
     }
     Ok((plane, info, watch))
+}
+
+fn no_huge_pages(config: &QueueConfig, workers: usize) -> EngineError {
+    let bytes = config.frames as usize * config.frame_size as usize;
+    let pages = bytes.div_ceil(HUGE_PAGE) * workers;
+    EngineError::Config(format!(
+        "there are not enough free huge pages of 2 MiB, and {pages} are needed: `sysctl vm.nr_hugepages={pages}` \
+         or more, or leave --huge-pages out"
+    ))
 }
 
 /// Queues and cores, checked against what there is.

@@ -42,6 +42,9 @@ pub struct Conditions {
     /// Where the steering program runs: `native`, `generic`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xdp: Option<String>,
+    /// Whether the packet memory lies on huge pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub huge_pages: Option<bool>,
     /// By which way frames leave: `ring`, `pump`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transmit_path: Option<String>,
