@@ -28,7 +28,9 @@ pub struct Arp<'a> {
 }
 
 impl<'a> Arp<'a> {
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Arp<'a>> {
+    /// Reads a packet.
+    #[must_use]
+    pub fn parse(bytes: &'a [u8]) -> Option<Arp<'a>> {
         let (hardware_len, protocol_len) = (u8_at(bytes, 4)?, u8_at(bytes, 5)?);
         let (hl, pl) = (usize::from(hardware_len), usize::from(protocol_len));
         let address = |at, len| up_to(from(bytes, 8 + at), len);

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::bytes::{array_at, from, u8_at, u16_at, up_to};
-use super::transport::{checksum, sum};
+use super::checksum;
 
 /// The header of an IPv4 packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl<'a> Ipv4<'a> {
     /// Whether the checksum is right; unknown where the header is cut off.
     #[must_use]
     pub fn checksum_is_right(&self) -> Option<bool> {
-        (self.header.len() == self.header_len).then(|| checksum(sum(self.header)) == 0)
+        (self.header.len() == self.header_len).then(|| checksum::fold(checksum::of(self.header)) == 0)
     }
 
     /// The options.

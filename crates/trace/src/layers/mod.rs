@@ -7,6 +7,7 @@
 
 mod arp;
 pub(crate) mod bytes;
+pub mod checksum;
 mod ipv4;
 mod ipv6;
 mod link;
@@ -18,7 +19,7 @@ pub use ipv4::{Ipv4, Ipv4Option, Ipv4Options};
 pub use ipv6::{Extension, Extensions, Ipv6};
 pub use link::{Link, Vlan, Vlans};
 pub use options::{TcpOption, TcpOptions};
-pub use transport::{Icmp, Tcp, TcpFlags, Transport, Udp, checksum};
+pub use transport::{Icmp, Tcp, TcpFlags, Transport, Udp};
 
 use crate::record::LinkType;
 use bytes::{from, up_to};

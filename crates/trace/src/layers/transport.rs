@@ -2,7 +2,7 @@
 
 use super::bytes::{array_at, from, u8_at, u16_at, u32_at, up_to};
 use super::options::TcpOptions;
-use super::{Network, protocol};
+use super::{Network, checksum, protocol};
 
 /// The transport layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl<'a> Tcp<'a> {
     #[must_use]
     pub fn checksum_is_right(&self, network: &Network<'_>, segment: &[u8]) -> bool {
         pseudo_sum(network, protocol::TCP, segment.len())
-            .is_some_and(|pseudo| checksum(pseudo + sum(segment)) == 0)
+            .is_some_and(|pseudo| checksum::fold(pseudo + checksum::of(segment)) == 0)
     }
 }
 
@@ -190,7 +190,8 @@ impl Udp {
     #[must_use]
     pub fn checksum_is_right(&self, network: &Network<'_>, datagram: &[u8]) -> bool {
         let pseudo = pseudo_sum(network, protocol::UDP, datagram.len());
-        self.checksum == 0 || pseudo.is_some_and(|pseudo| checksum(pseudo + sum(datagram)) == 0)
+        self.checksum == 0
+            || pseudo.is_some_and(|pseudo| checksum::fold(pseudo + checksum::of(datagram)) == 0)
     }
 }
 
@@ -203,25 +204,9 @@ impl Icmp {
 /// What the addresses add to a checksum.
 pub(crate) fn pseudo_sum(network: &Network<'_>, protocol: u8, len: usize) -> Option<u64> {
     let addresses = match network {
-        Network::Ipv4(ip) => sum(&ip.source.octets()) + sum(&ip.destination.octets()),
-        Network::Ipv6(ip) => sum(&ip.source.octets()) + sum(&ip.destination.octets()),
+        Network::Ipv4(ip) => checksum::of(&ip.source.octets()) + checksum::of(&ip.destination.octets()),
+        Network::Ipv6(ip) => checksum::of(&ip.source.octets()) + checksum::of(&ip.destination.octets()),
         _ => return None,
     };
     Some(addresses + u64::from(protocol) + len as u64)
-}
-
-/// The sum of 16-bit words, the last filled up with a zero.
-pub(crate) fn sum(bytes: &[u8]) -> u64 {
-    let words = bytes.chunks_exact(2);
-    let last = words.remainder().first().map_or(0, |&byte| u64::from(byte) << 8);
-    words.map(|word| u64::from(u16::from_be_bytes([word[0], word[1]]))).sum::<u64>() + last
-}
-
-/// The Internet checksum of a sum of words (RFC 1071).
-#[must_use]
-pub fn checksum(mut sum: u64) -> u16 {
-    while sum > 0xffff {
-        sum = (sum >> 16) + (sum & 0xffff);
-    }
-    !(sum as u16)
 }

@@ -1,7 +1,11 @@
 //! The forms in which packets are printed.
 
 pub mod ipformat;
+mod names;
+pub(crate) mod page;
 pub mod tcpdump;
+
+pub use names::Names;
 
 use std::io::{self, Write};
 

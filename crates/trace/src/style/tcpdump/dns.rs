@@ -1,0 +1,561 @@
+//! DNS, over UDP and TCP, and multicast DNS.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::{Cut, Printed, Printer, array_in, u8_in, u16_in, u32_in};
+use crate::layers::bytes::{from, u8_at, u16_at, up_to};
+use crate::style::page::say;
+
+const TYPES: &[(u16, &str)] = &[
+    (1, "A"),
+    (2, "NS"),
+    (3, "MD"),
+    (4, "MF"),
+    (5, "CNAME"),
+    (6, "SOA"),
+    (7, "MB"),
+    (8, "MG"),
+    (9, "MR"),
+    (10, "NULL"),
+    (11, "WKS"),
+    (12, "PTR"),
+    (13, "HINFO"),
+    (14, "MINFO"),
+    (15, "MX"),
+    (16, "TXT"),
+    (17, "RP"),
+    (18, "AFSDB"),
+    (19, "X25"),
+    (20, "ISDN"),
+    (21, "RT"),
+    (22, "NSAP"),
+    (23, "NSAP_PTR"),
+    (24, "SIG"),
+    (25, "KEY"),
+    (26, "PX"),
+    (27, "GPOS"),
+    (28, "AAAA"),
+    (29, "LOC"),
+    (30, "NXT"),
+    (31, "EID"),
+    (32, "NIMLOC"),
+    (33, "SRV"),
+    (34, "ATMA"),
+    (35, "NAPTR"),
+    (36, "KX"),
+    (37, "CERT"),
+    (38, "A6"),
+    (39, "DNAME"),
+    (40, "SINK"),
+    (41, "OPT"),
+    (42, "APL"),
+    (43, "DS"),
+    (44, "SSHFP"),
+    (45, "IPSECKEY"),
+    (46, "RRSIG"),
+    (47, "NSEC"),
+    (48, "DNSKEY"),
+    (99, "SPF"),
+    (100, "UINFO"),
+    (101, "UID"),
+    (102, "GID"),
+    (103, "UNSPEC"),
+    (104, "UNSPECA"),
+    (249, "TKEY"),
+    (250, "TSIG"),
+    (251, "IXFR"),
+    (252, "AXFR"),
+    (253, "MAILB"),
+    (254, "MAILA"),
+    (255, "ANY"),
+    (256, "URI"),
+];
+
+const CLASSES: &[(u16, &str)] = &[(1, "IN"), (3, "CHAOS"), (4, "HS"), (255, "ANY")];
+
+const OPERATIONS: [&str; 16] = [
+    "",
+    " inv_q",
+    " stat",
+    " op3",
+    " notify",
+    " update",
+    " op6",
+    " op7",
+    " op8",
+    " updateA",
+    " updateD",
+    " updateDA",
+    " updateM",
+    " updateMA",
+    " zoneInit",
+    " zoneRef",
+];
+
+const RESPONSES: [&str; 24] = [
+    "",
+    " FormErr",
+    " ServFail",
+    " NXDomain",
+    " NotImp",
+    " Refused",
+    " YXDomain",
+    " YXRRSet",
+    " NXRRSet",
+    " NotAuth",
+    " NotZone",
+    " Resp11",
+    " Resp12",
+    " Resp13",
+    " Resp14",
+    " NoChange",
+    " BadVers",
+    " Resp17",
+    " Resp18",
+    " Resp19",
+    " Resp20",
+    " Resp21",
+    " Resp22",
+    " BadCookie",
+];
+
+const EDNS_OPTIONS: &[(u16, &str)] = &[
+    (1, "LLQ"),
+    (2, "UL"),
+    (3, "NSID"),
+    (5, "DAU"),
+    (6, "DHU"),
+    (7, "N3U"),
+    (8, "ECS"),
+    (9, "EXPIRE"),
+    (10, "COOKIE"),
+    (11, "KEEPALIVE"),
+    (12, "PADDING"),
+    (13, "CHAIN"),
+    (14, "KEY-TAG"),
+    (16, "CLIENT-TAG"),
+    (17, "SERVER-TAG"),
+];
+
+const OPT: u16 = 41;
+const POINTER: u8 = 0xc0;
+const HEADER: usize = 12;
+
+/// A message: what pointers point into.
+#[derive(Clone, Copy)]
+struct Message<'a> {
+    bytes: &'a [u8],
+    is_multicast: bool,
+}
+
+impl Printer {
+    /// Over TCP the message comes after its length.
+    pub(super) fn domain(
+        &mut self,
+        bytes: &[u8],
+        mut len: usize,
+        is_multicast: bool,
+        over_tcp: bool,
+    ) -> Printed {
+        self.protocol = "domain";
+        let mut bytes = bytes;
+        if over_tcp {
+            let stated = usize::from(u16_in(bytes, 0)?);
+            len -= 2;
+            bytes = from(bytes, 2);
+            if stated != len {
+                say!(self.page, " [prefix length({stated}) != length({len})]");
+                self.invalid();
+                return Ok(());
+            }
+            self.page.byte(b' ');
+        }
+        let message = Message { bytes, is_multicast };
+        let flags = u16_in(bytes, 2)?;
+        if bytes.len() < HEADER {
+            return Err(Cut);
+        }
+        let counts = [4, 6, 8, 10].map(|at| u16_at(bytes, at).unwrap_or(0));
+        if flags & 0x8000 != 0 {
+            self.response(message, flags, counts)?;
+        } else {
+            self.query(message, flags, counts)?;
+        }
+        say!(self.page, " ({len})");
+        Ok(())
+    }
+
+    fn response(&mut self, message: Message<'_>, flags: u16, counts: [u16; 4]) -> Printed {
+        let [questions, answers, authorities, additional] = counts;
+        let code = usize::from(flags & 15) | self.extended_code(message, counts) << 4;
+        self.page.number(u16_in(message.bytes, 0)?);
+        self.page.put(OPERATIONS[usize::from(flags >> 11 & 15)]);
+        match RESPONSES.get(code) {
+            Some(text) => self.page.put(text),
+            None => say!(self.page, " Resp{code}"),
+        };
+        self.page.put(if flags & 0x0400 != 0 { "*" } else { "" });
+        self.page.put(if flags & 0x0080 != 0 { "" } else { "-" });
+        self.page.put(if flags & 0x0200 != 0 { "|" } else { "" });
+        self.page.put(if flags & 0x0020 != 0 { "$" } else { "" });
+        if questions != 1 {
+            say!(self.page, " [{questions}q]");
+        }
+        let mut at = HEADER;
+        for question in 0..questions {
+            if question > 0 {
+                self.page.byte(b',');
+            }
+            if self.options.verbose > 1 {
+                self.page.put(" q:");
+                at = self.question(message, at)?;
+            } else {
+                at = skip_name(message.bytes, at).ok_or(Cut)? + 4;
+            }
+        }
+        say!(self.page, " {answers}/{authorities}/{additional}");
+        at = self.records(message, at, answers, "")?;
+        if self.options.verbose > 1 {
+            at = self.records(message, at, authorities, " ns:")?;
+            self.records(message, at, additional, " ar:")?;
+        }
+        Ok(())
+    }
+
+    fn query(&mut self, message: Message<'_>, flags: u16, counts: [u16; 4]) -> Printed {
+        let [questions, answers, authorities, additional] = counts;
+        self.page.number(u16_in(message.bytes, 0)?);
+        let operation = usize::from(flags >> 11 & 15);
+        self.page.put(OPERATIONS[operation]);
+        self.page.put(if flags & 0x0100 != 0 { "+" } else { "" });
+        self.page.put(if flags & 0x0010 != 0 { "%" } else { "" });
+        if flags & 0x06cf != 0 {
+            say!(self.page, " [b2&3=0x{flags:x}]");
+        }
+        if operation == 1 {
+            if questions != 0 {
+                say!(self.page, " [{questions}q]");
+            }
+            if answers != 1 {
+                say!(self.page, " [{answers}a]");
+            }
+        } else {
+            if answers != 0 {
+                say!(self.page, " [{answers}a]");
+            }
+            if questions != 1 {
+                say!(self.page, " [{questions}q]");
+            }
+        }
+        if authorities != 0 {
+            say!(self.page, " [{authorities}n]");
+        }
+        if additional != 0 {
+            say!(self.page, " [{additional}au]");
+        }
+        let mut at = HEADER;
+        for _ in 0..questions {
+            at = self.question(message, at)?;
+        }
+        if self.options.verbose > 1 {
+            at = self.records(message, at, answers, "")?;
+            at = self.records(message, at, authorities, " ns:")?;
+            self.records(message, at, additional, " ar:")?;
+        }
+        Ok(())
+    }
+
+    /// The upper bits of a response code are in an additional record.
+    fn extended_code(&self, message: Message<'_>, counts: [u16; 4]) -> usize {
+        let [questions, answers, authorities, additional] = counts;
+        let bytes = message.bytes;
+        let find = || {
+            let mut at = HEADER;
+            for _ in 0..questions {
+                at = skip_name(bytes, at)? + 4;
+            }
+            for index in 0..u32::from(answers) + u32::from(authorities) + u32::from(additional) {
+                at = skip_name(bytes, at)?;
+                let is_additional = index >= u32::from(answers) + u32::from(authorities);
+                if is_additional && u16_at(bytes, at)? == OPT {
+                    return u8_at(bytes, at + 4).map(usize::from);
+                }
+                at += 10 + usize::from(u16_at(bytes, at + 8)?);
+            }
+            None
+        };
+        find().unwrap_or(0)
+    }
+
+    fn records(
+        &mut self,
+        message: Message<'_>,
+        mut at: usize,
+        count: u16,
+        title: &str,
+    ) -> Result<usize, Cut> {
+        for index in 0..count {
+            // Where nothing is left, not even the title is printed.
+            if at >= message.bytes.len() && (index > 0 || !title.is_empty()) {
+                return Err(Cut);
+            }
+            if index == 0 {
+                self.page.put(title);
+            } else {
+                self.page.byte(b',');
+            }
+            at = self.resource(message, at)?;
+        }
+        Ok(at)
+    }
+
+    fn type_and_class(&mut self, kind: u16) {
+        match super::named(TYPES, kind) {
+            Some(name) => self.page.put(name),
+            None => say!(self.page, "Type{kind}"),
+        };
+    }
+
+    fn class(&mut self, class: u16) {
+        match super::named(CLASSES, class) {
+            Some(name) => say!(self.page, " {name}"),
+            None => say!(self.page, " (Class {class})"),
+        };
+    }
+
+    fn question(&mut self, message: Message<'_>, at: usize) -> Result<usize, Cut> {
+        let bytes = message.bytes;
+        let end = skip_name(bytes, at).ok_or(Cut)?;
+        let (kind, class) = (u16_in(bytes, end)?, u16_in(bytes, end + 2)?);
+        self.page.byte(b' ');
+        self.type_and_class(kind);
+        let mut class = class;
+        if message.is_multicast {
+            self.page.put(if class & 0x8000 != 0 { " (QU)" } else { " (QM)" });
+            class &= 0x7fff;
+        }
+        if class != 1 {
+            self.class(class);
+        }
+        self.page.put("? ");
+        self.name(bytes, at).ok_or(Cut)?;
+        Ok(end + 4)
+    }
+
+    fn resource(&mut self, message: Message<'_>, at: usize) -> Result<usize, Cut> {
+        let bytes = message.bytes;
+        let start = if self.options.verbose > 0 {
+            self.page.byte(b' ');
+            self.name(bytes, at).ok_or(Cut)?
+        } else {
+            skip_name(bytes, at).unwrap_or(bytes.len())
+        };
+        if bytes.len() < start + 10 {
+            return Ok(bytes.len());
+        }
+        let (kind, class, len) =
+            (u16_in(bytes, start)?, u16_in(bytes, start + 2)?, u16_in(bytes, start + 8)?);
+        let ttl = u32_in(bytes, start + 4)?;
+        let mut shown = class;
+        if message.is_multicast && kind != OPT {
+            shown &= 0x7fff;
+            if class & 0x8000 != 0 {
+                self.page.put(" (Cache flush)");
+            }
+        }
+        if shown != 1 && kind != OPT {
+            self.class(shown);
+        }
+        if self.options.verbose > 2 && kind != OPT {
+            self.page.put(" [");
+            self.duration(ttl);
+            self.page.byte(b']');
+        }
+        self.page.byte(b' ');
+        self.type_and_class(kind);
+        let data = start + 10;
+        let end = data + usize::from(len);
+        if end > bytes.len() {
+            return Err(Cut);
+        }
+        self.resource_data(message, kind, class, ttl, data, end)?;
+        Ok(end)
+    }
+
+    fn resource_data(
+        &mut self,
+        message: Message<'_>,
+        kind: u16,
+        class: u16,
+        ttl: u32,
+        at: usize,
+        end: usize,
+    ) -> Printed {
+        let bytes = message.bytes;
+        match kind {
+            1 => {
+                self.page.byte(b' ');
+                self.host4(Ipv4Addr::from(array_in::<4>(bytes, at)?));
+            }
+            28 => {
+                self.page.byte(b' ');
+                self.host6(Ipv6Addr::from(array_in::<16>(bytes, at)?));
+            }
+            2 | 5 | 12 | 39 => {
+                self.page.byte(b' ');
+                self.name(bytes, at).ok_or(Cut)?;
+            }
+            6 if self.options.verbose > 0 => {
+                self.page.byte(b' ');
+                let at = self.name(bytes, at).ok_or(Cut)?;
+                self.page.byte(b' ');
+                let at = self.name(bytes, at).ok_or(Cut)?;
+                for number in 0..5 {
+                    self.page.byte(b' ').number(u32_in(bytes, at + number * 4)?);
+                }
+            }
+            15 => {
+                self.page.byte(b' ');
+                self.name(bytes, at + 2).ok_or(Cut)?;
+                self.page.byte(b' ').number(u16_in(bytes, at)?);
+            }
+            16 | 99 => {
+                let mut at = at;
+                while at < end {
+                    self.page.put(" \"");
+                    let len = usize::from(u8_in(bytes, at)?);
+                    for &byte in up_to(from(bytes, at + 1), len) {
+                        self.safe_char(byte);
+                    }
+                    self.page.byte(b'"');
+                    at += 1 + len;
+                }
+            }
+            33 => {
+                self.page.byte(b' ');
+                self.name(bytes, at + 6).ok_or(Cut)?;
+                let [priority, weight, port] =
+                    [u16_in(bytes, at)?, u16_in(bytes, at + 2)?, u16_in(bytes, at + 4)?];
+                say!(self.page, ":{port} {priority} {weight}");
+            }
+            OPT => self.edns(bytes, class, ttl, at, end)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn edns(&mut self, bytes: &[u8], size: u16, ttl: u32, mut at: usize, end: usize) -> Printed {
+        say!(self.page, " UDPsize={size}");
+        if ttl & 0x8000 != 0 {
+            self.page.put(" DO");
+        }
+        if at >= end {
+            return Ok(());
+        }
+        self.page.put(" [");
+        while at < end {
+            let (code, len) = (u16_in(bytes, at)?, usize::from(u16_in(bytes, at + 2)?));
+            match super::named(EDNS_OPTIONS, code) {
+                Some(name) => self.page.put(name),
+                None => say!(self.page, "Opt{code}"),
+            };
+            let data = super::all_of(bytes, at + 4, len)?;
+            self.edns_option(code, data);
+            at += 4 + len;
+            if at < end {
+                self.page.byte(b',');
+            }
+        }
+        self.page.byte(b']');
+        Ok(())
+    }
+
+    fn edns_option(&mut self, code: u16, data: &[u8]) {
+        match code {
+            12 => {
+                say!(self.page, " ({})", data.len());
+            }
+            _ => {
+                self.page.byte(b' ');
+                for &byte in data {
+                    self.page.hex(byte);
+                }
+            }
+        }
+    }
+
+    /// Prints a name, and returns where what follows it begins; nothing where it ends in nowhere.
+    pub(super) fn name(&mut self, bytes: &[u8], mut at: usize) -> Option<usize> {
+        let mut after = None;
+        let mut looked_at = 0_usize;
+        if u8_at(bytes, at)? == 0 {
+            self.page.byte(b'.');
+            return Some(at + 1);
+        }
+        loop {
+            let label = u8_at(bytes, at)?;
+            looked_at += 1;
+            match label {
+                0 => return Some(after.unwrap_or(at + 1)),
+                pointer if pointer & POINTER == POINTER => {
+                    let target = usize::from(u16_at(bytes, at)? & 0x3fff);
+                    after = after.or(Some(at + 2));
+                    // Whoever has looked at as much as there is goes round in circles.
+                    if looked_at >= bytes.len() {
+                        self.page.put("<LOOP>");
+                        return None;
+                    }
+                    if target >= at {
+                        self.page.put("<BAD PTR>");
+                        return None;
+                    }
+                    at = target;
+                }
+                len if len & POINTER == 0 => {
+                    let text = bytes.get(at + 1..)?;
+                    for &byte in up_to(text, usize::from(len)) {
+                        self.safe_char(byte);
+                    }
+                    at += 1 + usize::from(len);
+                    looked_at += usize::from(len);
+                    if at > bytes.len() {
+                        return None;
+                    }
+                    self.page.byte(b'.');
+                }
+                other => {
+                    say!(self.page, "<ELT {}>", other & 0x3f);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Seconds in the largest units that they fill.
+    fn duration(&mut self, seconds: u32) {
+        const UNITS: [(u32, char); 5] = [(604_800, 'w'), (86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
+        if seconds == 0 {
+            self.page.put("0s");
+        }
+        let mut left = seconds;
+        for (unit, letter) in UNITS {
+            if left >= unit {
+                say!(self.page, "{}{letter}", left / unit);
+                left %= unit;
+            }
+        }
+    }
+}
+
+/// Where what follows a name begins.
+fn skip_name(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let len = u8_at(bytes, at)?;
+        match len & POINTER {
+            POINTER => return Some(at + 2),
+            0 if len == 0 => return Some(at + 1),
+            0 => at += 1 + usize::from(len),
+            _ => return None,
+        }
+    }
+}
