@@ -8,8 +8,10 @@ use std::process::ExitCode;
 
 use bypath_measure::export::Output;
 use bypath_trace::read::{Capture, ReadError};
-use bypath_trace::style::{Style, ipformat::Ipformat, tcpdump::Tcpdump};
-use clap::{Args, ValueEnum};
+use bypath_trace::style::ipformat::Ipformat;
+use bypath_trace::style::tcpdump::{Dump, Options, Tcpdump, TimeForm};
+use bypath_trace::style::{Names, Style};
+use clap::{ArgAction, Args, ValueEnum};
 
 /// What is collected before the system is asked to write it.
 const OUTPUT_BUFFER: usize = 128 * 1024;
@@ -24,6 +26,52 @@ pub(crate) struct DecodeArgs {
     /// The form in which packets are printed.
     #[arg(long, value_name = "NAME", default_value = "tcpdump")]
     style: StyleName,
+
+    /// No names of hosts, ports and makers of interfaces. Names come from /etc/hosts, /etc/services and /etc/protocols; no
+    /// name server is asked.
+    #[arg(short = 'n', long)]
+    numeric: bool,
+
+    /// Sequence numbers as they are, not relative to the beginning of the connection.
+    #[arg(short = 'S', long)]
+    absolute: bool,
+
+    /// No time; twice, seconds since 1970; three times, since the packet before; four times, with the date; five times,
+    /// since the first packet.
+    #[arg(short = 't', action = ArgAction::Count)]
+    time: u8,
+
+    /// More of each packet: fields of the IP header, checksums, what is below the first line. Up to three times.
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+
+    /// The link layer as well.
+    #[arg(short = 'e', long)]
+    link: bool,
+
+    /// Each packet's bytes in hexadecimal; twice, with those of the link layer.
+    #[arg(short = 'x', action = ArgAction::Count)]
+    hex: u8,
+
+    /// Each packet's bytes in hexadecimal and as text; twice, with those of the link layer.
+    #[arg(short = 'X', action = ArgAction::Count)]
+    hex_text: u8,
+
+    /// Each packet's bytes as text; twice, with those of the link layer.
+    #[arg(short = 'A', action = ArgAction::Count)]
+    text: u8,
+
+    /// Number the packets.
+    #[arg(short = '#', long)]
+    number: bool,
+
+    /// Names of hosts from this file, which has the form of /etc/hosts, instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "numeric")]
+    hosts: Option<PathBuf>,
+
+    /// Names of ports from this file, which has the form of /etc/services, instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "numeric")]
+    services: Option<PathBuf>,
 
     /// Write to this file instead of stdout. It gets its name when everything is in it.
     #[arg(short, long, value_name = "FILE")]
@@ -41,17 +89,60 @@ enum StyleName {
 
 impl DecodeArgs {
     /// Every style is made here.
-    fn style(&self) -> Box<dyn Style> {
-        match self.style {
-            StyleName::Tcpdump => Box::new(Tcpdump::default()),
+    fn style(&self) -> Result<Box<dyn Style>, Failure> {
+        Ok(match self.style {
+            StyleName::Tcpdump => Box::new(Tcpdump::new(self.tcpdump_options()?, self.names()?)),
             StyleName::Ipformat => Box::new(Ipformat::new()),
+        })
+    }
+
+    /// Options that are tcpdump's.
+    fn tcpdump_options(&self) -> Result<Options, Failure> {
+        let time = TimeForm::of_count(self.time)
+            .ok_or_else(|| Failure::Usage("-t can be given up to five times".to_owned()))?;
+        let (dump, count) = match (self.hex_text, self.hex, self.text) {
+            (0, 0, 0) => (Dump::None, 0),
+            (0, 0, count) => (Dump::Ascii, count),
+            (0, count, _) => (Dump::Hex, count),
+            (count, _, _) => (Dump::HexAscii, count),
+        };
+        Ok(Options {
+            time,
+            verbose: self.verbose,
+            link: self.link,
+            absolute: self.absolute,
+            dump,
+            dump_link: count > 1,
+            numeric: self.numeric,
+            numbers: self.number,
+        })
+    }
+
+    fn names(&self) -> Result<Names, Failure> {
+        if self.numeric {
+            return Ok(Names::default());
         }
+        let text = |given: &Option<PathBuf>, usual: &str| match given {
+            // Without the system's files there are no names, and nothing else is wrong.
+            None => Ok(std::fs::read_to_string(usual).unwrap_or_default()),
+            Some(path) => std::fs::read_to_string(path).map_err(|error| Failure::Names {
+                path: path.display().to_string(),
+                problem: error.to_string(),
+            }),
+        };
+        let names =
+            Names::from_text(&text(&self.hosts, "/etc/hosts")?, &text(&self.services, "/etc/services")?);
+        Ok(names.with_protocols(&text(&None, "/etc/protocols")?))
     }
 }
 
 /// Why decoding ended early.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
+    #[error("{0}")]
+    Usage(String),
+    #[error("cannot read the names in {path}: {problem}")]
+    Names { path: String, problem: String },
     #[error("cannot open the capture {path}: {problem}")]
     Open { path: String, problem: String },
     #[error("{path} {error}")]
@@ -70,13 +161,16 @@ pub(crate) fn run(args: &DecodeArgs) -> ExitCode {
         Err(Failure::Write(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("bypath: {failure}");
+            if matches!(failure, Failure::Usage(_)) {
+                return ExitCode::from(crate::output::USAGE);
+            }
             ExitCode::FAILURE
         }
     }
 }
 
 fn decode(args: &DecodeArgs) -> Result<(), Failure> {
-    let mut style = args.style();
+    let mut style = args.style()?;
     match &args.output {
         None => {
             // Not through the standard library's buffer, which looks for the ends of lines.

@@ -79,7 +79,7 @@ impl Printer {
             Lines { name: "smtp", shown: "SMTP", requests: None, code_is_second: false }
         } else if is(&[21]) {
             Lines { name: "ftp", shown: "FTP", requests: None, code_is_second: false }
-        } else if is(&[80, 8080, 3128]) {
+        } else if is(&[80, 8080]) {
             Lines { name: "http", shown: "HTTP", requests: Some(HTTP), code_is_second: true }
         } else if is(&[554, 8554]) {
             Lines { name: "rtsp", shown: "RTSP", requests: Some(RTSP), code_is_second: true }
@@ -164,8 +164,11 @@ impl Lines {
         if requests.iter().any(|request| request.as_bytes().eq_ignore_ascii_case(first)) {
             return true;
         }
-        let code = if self.code_is_second { word(data, rest, len).map(|(word, _)| word) } else { Some(first) };
-        code.is_some_and(|code| matches!(code, [a, b, c] if [a, b, c].iter().all(|digit| digit.is_ascii_digit())))
+        let code =
+            if self.code_is_second { word(data, rest, len).map(|(word, _)| word) } else { Some(first) };
+        code.is_some_and(
+            |code| matches!(code, [a, b, c] if [a, b, c].iter().all(|digit| digit.is_ascii_digit())),
+        )
     }
 }
 

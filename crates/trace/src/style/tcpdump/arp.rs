@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{Cut, Printed, Printer, link};
-use crate::layers::bytes::{array_at, from};
+use crate::layers::bytes::array_at;
 use crate::layers::{Arp, ethertype};
 use crate::style::page::say;
 
@@ -95,7 +95,7 @@ impl Printer {
                 self.arp_address(&arp, arp.sender_protocol);
             }
             _ => {
-                self.hex_lines("\n\t", from(bytes, 0), true);
+                self.hex_lines("\n\t", bytes, true);
                 return Ok(());
             }
         }

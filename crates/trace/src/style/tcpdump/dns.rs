@@ -176,11 +176,11 @@ impl Printer {
             return Err(Cut);
         }
         let counts = [4, 6, 8, 10].map(|at| u16_at(bytes, at).unwrap_or(0));
-        if flags & 0x8000 != 0 {
-            self.response(message, flags, counts)?;
-        } else {
-            self.query(message, flags, counts)?;
-        }
+        let printed = match flags & 0x8000 {
+            0 => self.query(message, flags, counts),
+            _ => self.response(message, flags, counts),
+        };
+        printed.map_err(|Cut| self.cut())?;
         say!(self.page, " ({len})");
         Ok(())
     }
@@ -329,13 +329,12 @@ impl Printer {
         let (kind, class) = (u16_in(bytes, end)?, u16_in(bytes, end + 2)?);
         self.page.byte(b' ');
         self.type_and_class(kind);
-        let mut class = class;
+        let shown = if message.is_multicast { class & 0x7fff } else { class };
+        if shown != 1 {
+            self.class(shown);
+        }
         if message.is_multicast {
             self.page.put(if class & 0x8000 != 0 { " (QU)" } else { " (QM)" });
-            class &= 0x7fff;
-        }
-        if class != 1 {
-            self.class(class);
         }
         self.page.put("? ");
         self.name(bytes, at).ok_or(Cut)?;
@@ -394,12 +393,14 @@ impl Printer {
         let bytes = message.bytes;
         match kind {
             1 => {
+                let address = Ipv4Addr::from(array_in::<4>(bytes, at)?);
                 self.page.byte(b' ');
-                self.host4(Ipv4Addr::from(array_in::<4>(bytes, at)?));
+                self.host4(address);
             }
             28 => {
+                let address = Ipv6Addr::from(array_in::<16>(bytes, at)?);
                 self.page.byte(b' ');
-                self.host6(Ipv6Addr::from(array_in::<16>(bytes, at)?));
+                self.host6(address);
             }
             2 | 5 | 12 | 39 => {
                 self.page.byte(b' ');
@@ -419,7 +420,7 @@ impl Printer {
                 self.name(bytes, at + 2).ok_or(Cut)?;
                 self.page.byte(b' ').number(u16_in(bytes, at)?);
             }
-            16 | 99 => {
+            16 => {
                 let mut at = at;
                 while at < end {
                     self.page.put(" \"");
@@ -523,8 +524,8 @@ impl Printer {
                     }
                     self.page.byte(b'.');
                 }
-                other => {
-                    say!(self.page, "<ELT {}>", other & 0x3f);
+                _ => {
+                    self.page.put("<BAD LABEL TYPE>");
                     return None;
                 }
             }

@@ -14,6 +14,13 @@ impl Printer {
         }
     }
 
+    /// The bytes of something that is not known, unless all bytes are shown in hexadecimal anyway.
+    pub(super) fn unknown(&mut self, bytes: &[u8]) {
+        if matches!(self.options.dump, Dump::None | Dump::Ascii) {
+            self.hex_lines("\n\t", bytes, true);
+        }
+    }
+
     fn hex(&mut self, bytes: &[u8], beside: bool) {
         self.hex_lines("\n\t", bytes, beside);
     }
@@ -52,7 +59,8 @@ impl Printer {
         self.page.byte(b'\n');
         for (at, &byte) in bytes.iter().enumerate() {
             match byte {
-                b'\r' if bytes.get(at + 1) == Some(&b'\n') => {}
+                // A carriage return before the end of a line, or before the last byte, leaves no trace.
+                b'\r' if at + 2 >= bytes.len() || bytes.get(at + 1) == Some(&b'\n') => {}
                 b'\t' | b' ' | b'\n' => {
                     self.page.byte(byte);
                 }

@@ -34,7 +34,7 @@ impl Printer {
                 say!(self.page, " (wrong icmp cksum {stated:x} (->{:x})!)", should_be(stated, sum));
             }
         }
-        if !matches!(kind, 0 | 8 | 9 | 10 | 13..=18) {
+        if matches!(kind, 3 | 4 | 5 | 11 | 12) {
             self.page.put("\n\t");
             let quoted = from(bytes, QUOTED);
             let quoted_len = usize::from(u16_in(quoted, 2)?);

@@ -11,7 +11,7 @@ use crate::style::page::say;
 const TYPES: &[(u16, &str)] = &[
     (1, "destination unreachable"),
     (2, "packet too big"),
-    (3, "time exceeded"),
+    (3, "time exceeded in-transit"),
     (4, "parameter problem"),
     (128, "echo request"),
     (129, "echo reply"),
@@ -33,8 +33,8 @@ const TYPES: &[(u16, &str)] = &[
     (145, "ha discovery reply"),
     (146, "mobile router solicitation"),
     (147, "mobile router advertisement"),
-    (200, "mtrace message"),
-    (201, "mtrace response"),
+    (201, "mtrace message"),
+    (200, "mtrace response"),
 ];
 
 const UNREACHABLE: &[(u16, &str)] = &[
@@ -240,7 +240,8 @@ impl Printer {
             }
         };
         if verbose {
-            self.discovery_options(from(bytes, options), len.saturating_sub(options))?;
+            let options = self.discovery_options(from(bytes, options), len.saturating_sub(options));
+            options.map_err(|Cut| self.cut())?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ const PROTOCOLS: &[(u16, &str)] = &[
     (51, "AH"),
     (55, "Mobile IP"),
     (58, "ICMPv6"),
-    (59, "no next header"),
+    (62, "Mobile IP (old)"),
     (88, "EIGRP"),
     (89, "OSPF"),
     (103, "PIM"),
@@ -35,7 +35,8 @@ const PROTOCOLS: &[(u16, &str)] = &[
     (112, "VRRP"),
     (113, "PGM"),
     (132, "SCTP"),
-    (135, "Mobile IP"),
+    (135, "Mobility"),
+    (143, "Ethernet"),
 ];
 
 pub(super) fn protocol_name(number: u8) -> &'static str {
@@ -230,12 +231,12 @@ impl Printer {
                 Ok(())
             }
             protocol::ICMPV6 if around.is_v6 => self.icmp6(bytes, len, around),
-            4 => {
-                if self.options.verbose == 0 {
-                    self.page.put("");
-                }
-                self.ipv4(bytes, len)
+            protocol::ICMPV6 => {
+                self.page.put("[ICMPv6 requires IPv6]");
+                self.invalid();
+                Ok(())
             }
+            4 => self.ipv4(bytes, len),
             41 => self.ipv6(bytes, len),
             59 => {
                 self.page.put("no next header");
@@ -284,7 +285,11 @@ impl Printer {
                 say!(self.page, " [bad length {option_len}]");
                 return Ok(true);
             }
-            let Some(option) = bytes.get(at..at + option_len) else { return Ok(false) };
+            if bytes.len() < at + option_len {
+                return Ok(false);
+            }
+            // Lengths that lie make tcpdump read on beyond the option.
+            let option = from(bytes, at);
             match kind {
                 0 => return Ok(true),
                 68 => self.timestamp_option(option, option_len)?,
@@ -337,7 +342,7 @@ impl Printer {
         let (pointer, flags) = (u8_in(option, 2)?, u8_in(option, 3)?);
         self.page.put(" TS{");
         let hop_len = if flags & 15 == 0 { 4 } else { 8 };
-        if (len - 4) % hop_len != 0 {
+        if !(len - 4).is_multiple_of(hop_len) {
             say!(self.page, "[bad length {len}]");
         }
         let end = usize::from(pointer).wrapping_sub(1);

@@ -132,7 +132,7 @@ impl Printer {
     fn ipv6_option_list(&mut self, mut options: &[u8]) {
         while let Some(&kind) = options.first() {
             if kind == 0 {
-                self.page.put("(pad1) ");
+                self.page.put("(pad1)");
                 options = from(options, 1);
                 continue;
             }

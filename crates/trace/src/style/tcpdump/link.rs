@@ -99,7 +99,7 @@ impl Printer {
         self.protocol = "ether";
         let (Some(mut kind), true) = (u16_at(data, 12), len >= 14) else { return Err(Cut) };
         if self.options.link {
-            self.ethernet_header(data, len)?;
+            self.ethernet_header(data, len, kind)?;
         }
         let mut at = 14;
         while is_tag(kind) {
@@ -121,15 +121,15 @@ impl Printer {
         }
         if !self.network(kind, from(data, at), len - at)? {
             if !self.options.link {
-                self.ethernet_header(data, len)?;
+                self.ethernet_header(data, len, kind)?;
             }
-            self.hex_lines("\n\t", from(data, at), true);
+            self.unknown(from(data, at));
         }
         Ok(())
     }
 
-    fn ethernet_header(&mut self, data: &[u8], len: usize) -> Printed {
-        let (to, from, kind) = (array_in::<6>(data, 0)?, array_in::<6>(data, 6)?, u16_in(data, 12)?);
+    fn ethernet_header(&mut self, data: &[u8], len: usize, kind: u16) -> Printed {
+        let (to, from) = (array_in::<6>(data, 0)?, array_in::<6>(data, 6)?);
         self.mac(&from);
         self.page.put(" > ");
         self.mac(&to);
@@ -213,14 +213,23 @@ impl Printer {
             // The name that the index has on this machine, which tcpdump prints, is not the one that was meant.
             self.page.put("?     ");
         }
-        self.page.put(match packet {
-            0 => "In  ",
-            1 => "B   ",
-            2 => "M   ",
-            3 => "P   ",
-            4 => "Out ",
-            _ => "?   ",
-        });
+        // The older header is shown with -e only.
+        if interface.is_none() && !self.options.link {
+            return;
+        }
+        let kind = match packet {
+            0 => "In",
+            1 => "B",
+            2 => "M",
+            3 => "P",
+            4 => "Out",
+            _ => "?",
+        };
+        if interface.is_some() {
+            say!(self.page, "{kind:<3} ");
+        } else {
+            say!(self.page, "{kind:>3} ");
+        }
         if let Some(interface) = interface.filter(|_| self.options.link) {
             say!(self.page, "ifindex {interface} ");
         }
@@ -252,7 +261,7 @@ impl Printer {
             at += 4;
         }
         if !self.network(kind, from(data, at), len.saturating_sub(at))? {
-            self.hex_lines("\n\t", from(data, at), true);
+            self.unknown(from(data, at));
         }
         Ok(())
     }
@@ -261,13 +270,17 @@ impl Printer {
         self.protocol = "null";
         let found = crate::layers::dissect(link, data).link;
         let Link::Null { family } = found else { return Err(Cut) };
-        if self.options.link {
-            let name = match family {
-                2 => "IPv4",
-                10 | 24 | 28 | 30 => "IPv6",
-                _ => "Unknown",
-            };
+        let name = match family {
+            2 => "IPv4",
+            24 | 28 | 30 => "IPv6",
+            _ => "Unknown",
+        };
+        if self.options.link || name == "Unknown" {
             say!(self.page, "AF {name} ({family}), length {len}: ");
+        }
+        if name == "Unknown" {
+            self.unknown(from(data, 4));
+            return Ok(());
         }
         self.ip_of_either_version(from(data, 4), len.saturating_sub(4))
     }

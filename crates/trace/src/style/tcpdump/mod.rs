@@ -129,10 +129,12 @@ impl Printer {
             self.page.put("[Invalid header: caplen==0]");
             return;
         }
-        let header = link::len(record.link, record.data);
+        let mut header = link::len(record.link, record.data);
         self.ended = false;
         if self.link(record).is_err() && !self.ended {
             self.truncated();
+            // tcpdump no longer knows the header's length then, and shows all bytes.
+            header = 0;
         }
         self.dump(record.data, header);
     }
@@ -141,6 +143,13 @@ impl Printer {
     fn truncated(&mut self) {
         let protocol = self.protocol;
         self.page.put(" [|").put(protocol).byte(b']');
+    }
+
+    /// The end of such a line where tcpdump has expected it, which lets it go on to what comes below the line.
+    fn cut(&mut self) -> Cut {
+        self.truncated();
+        self.ended = true;
+        Cut
     }
 
     fn invalid(&mut self) {

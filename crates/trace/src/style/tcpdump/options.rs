@@ -1,7 +1,6 @@
 //! The options of TCP.
 
 use super::{Cut, Printed, Printer, u8_in, u16_in, u32_in};
-use crate::layers::TcpFlags;
 use crate::style::page::say;
 
 const NAMES: &[(u16, &str)] = &[
@@ -16,7 +15,7 @@ const NAMES: &[(u16, &str)] = &[
     (8, "TS"),
     (11, "cc"),
     (12, "ccnew"),
-    (13, "ccecho"),
+    (13, ""),
     (19, "md5"),
     (20, "scps"),
     (28, "uto"),
@@ -62,9 +61,9 @@ impl Data<'_> {
 
 impl Printer {
     /// `sack` is what selective acknowledgements are relative to.
-    pub(super) fn tcp_options(&mut self, bytes: &[u8], len: usize, sack: u32, flags: TcpFlags) -> Printed {
+    pub(super) fn tcp_options(&mut self, bytes: &[u8], len: usize, sack: u32) -> Printed {
         let mut first = true;
-        match self.tcp_option_list(bytes, len, sack, flags, &mut first) {
+        match self.tcp_option_list(bytes, len, sack, &mut first) {
             Ok(()) => Ok(()),
             Err(End::Bad) => {
                 self.page.put("[bad opt]");
@@ -88,7 +87,6 @@ impl Printer {
         mut bytes: &[u8],
         mut left: usize,
         sack: u32,
-        flags: TcpFlags,
         first: &mut bool,
     ) -> Result<(), End> {
         let mut is_first = true;
@@ -112,11 +110,10 @@ impl Printer {
             bytes = bytes.get(header..).unwrap_or_default();
             match super::named(NAMES, u16::from(kind)) {
                 Some(name) => self.page.put(name),
-                None if kind == 253 => self.page.put("exp"),
                 None => say!(self.page, "unknown-{kind}"),
             };
             let data = Data { bytes, left };
-            let used = self.tcp_option(kind, &data, len - header, sack, flags)?;
+            let used = self.tcp_option(kind, &data, len - header, sack)?;
             bytes = bytes.get(used..).ok_or(End::Cut)?;
             left -= used;
             if used + header != len {
@@ -130,14 +127,7 @@ impl Printer {
     }
 
     /// Prints an option's data, and returns how many bytes it took for it.
-    fn tcp_option(
-        &mut self,
-        kind: u8,
-        data: &Data<'_>,
-        len: usize,
-        sack: u32,
-        flags: TcpFlags,
-    ) -> Result<usize, End> {
+    fn tcp_option(&mut self, kind: u8, data: &Data<'_>, len: usize, sack: u32) -> Result<usize, End> {
         let bytes = data.bytes;
         let used = match kind {
             0 | 1 | 4 => 0,
@@ -152,7 +142,7 @@ impl Printer {
                 1
             }
             5 => {
-                if len % 8 != 0 {
+                if !len.is_multiple_of(8) {
                     self.page.put(" invalid sack");
                     return Ok(len);
                 }
@@ -179,7 +169,7 @@ impl Printer {
             }
             19 => {
                 data.check(16)?;
-                self.page.put(" shared secret not supplied with -M, digest ");
+                self.page.put(" shared secret not supplied with -M, can't check - ");
                 self.hex_digits(bytes, 16);
                 16
             }
@@ -191,14 +181,14 @@ impl Printer {
             28 => {
                 data.check(2)?;
                 let value = u16_in(bytes, 0)?;
-                let minutes = value & 0x8000 != 0;
-                let time = u32::from(value & 0x7fff) * if minutes { 60 } else { 1 };
+                // The granularity is taken from the wrong end by tcpdump, and so here.
+                let time = u32::from(value >> 1) * if value & 1 == 1 { 60 } else { 1 };
                 say!(self.page, " 0x{value:x} {time}");
                 2
             }
             29 => {
                 if len < 2 {
-                    self.page.put(" nil");
+                    self.page.put(" (invalid)");
                 } else {
                     data.check(1)?;
                     self.page.put(" keyid ").number(u8_in(bytes, 0)?);
@@ -213,10 +203,10 @@ impl Printer {
             34 => {
                 data.check(len)?;
                 self.page.put("  ");
-                self.fast_open_cookie(bytes, len, flags);
+                self.fast_open_cookie(bytes, len);
                 len
             }
-            253 | 254 => {
+            254 => {
                 data.check(len)?;
                 if len < 2 {
                     return Err(End::Bad);
@@ -225,10 +215,9 @@ impl Printer {
                 self.page.byte(b'-');
                 if experiment == FAST_OPEN_EXPERIMENT {
                     self.page.put("tfo ");
-                    self.fast_open_cookie(bytes.get(2..).unwrap_or_default(), len - 2, flags);
+                    self.fast_open_cookie(bytes.get(2..).unwrap_or_default(), len - 2);
                 } else {
                     say!(self.page, "{experiment:04x}");
-                    self.unknown_data(bytes.get(2..).unwrap_or_default(), len - 2, data)?;
                 }
                 len
             }
@@ -251,13 +240,11 @@ impl Printer {
         Ok(())
     }
 
-    fn fast_open_cookie(&mut self, bytes: &[u8], len: usize, flags: TcpFlags) {
-        if len == 0 && flags.has(TcpFlags::SYN) && !flags.has(TcpFlags::ACK) {
+    fn fast_open_cookie(&mut self, bytes: &[u8], len: usize) {
+        if len == 0 {
             self.page.put("cookiereq");
-        } else if len == 0 {
-            self.page.put("nil");
-        } else if len % 2 != 0 || !(4..=16).contains(&len) {
-            self.page.put("invalid");
+        } else if !len.is_multiple_of(2) || !(4..=16).contains(&len) {
+            self.page.put("(invalid)");
         } else {
             self.page.put("cookie ");
             self.hex_digits(bytes, len);

@@ -15,7 +15,7 @@ impl Printer {
         self.protocol = "tcp";
         let (Ok(source), Ok(destination)) = (u16_in(bytes, 0), u16_in(bytes, 2)) else {
             self.ends(&Around { next: protocol::TCP, ..*around }, protocol::TCP, None);
-            return Err(Cut);
+            return Err(self.cut());
         };
         self.ends(around, protocol::TCP, Some((source, destination)));
         let tcp = Tcp::parse(bytes).ok_or(Cut)?;
@@ -66,7 +66,7 @@ impl Printer {
         }
         if header_len > 20 {
             self.page.put(", options [");
-            self.tcp_options(from(bytes, 20), header_len - 20, place.sack, tcp.flags)?;
+            self.tcp_options(from(bytes, 20), header_len - 20, place.sack)?;
             self.page.byte(b']');
         }
         self.page.put(", length ").number(payload as u64);

@@ -1,7 +1,7 @@
 //! UDP.
 
 use super::ip::{Around, should_be};
-use super::{Cut, Printed, Printer, u16_in};
+use super::{Printed, Printer, u16_in};
 use crate::layers::bytes::{from, up_to};
 use crate::layers::protocol;
 use crate::style::page::say;
@@ -14,7 +14,7 @@ impl Printer {
         self.protocol = "udp";
         let (Ok(source), Ok(destination)) = (u16_in(bytes, 0), u16_in(bytes, 2)) else {
             self.ends(around, protocol::UDP, None);
-            return Err(Cut);
+            return Err(self.cut());
         };
         if len < 8 {
             self.ends(around, protocol::UDP, Some((source, destination)));
@@ -23,7 +23,7 @@ impl Printer {
         }
         let Ok(stated) = u16_in(bytes, 4) else {
             self.ends(around, protocol::UDP, Some((source, destination)));
-            return Err(Cut);
+            return Err(self.cut());
         };
         let mut stated = usize::from(stated);
         if stated == 0 && len > 65_535 {
@@ -55,7 +55,12 @@ impl Printer {
         if is(DOMAIN) || is(MULTICAST_DNS) {
             return self.domain(up_to(from(bytes, 8), inner), inner, is(MULTICAST_DNS), false);
         }
-        say!(self.page, "UDP, length {}", stated - 8);
+        let data = stated - 8;
+        if data > inner {
+            say!(self.page, "UDP, bad length {data} > {inner}");
+        } else {
+            self.page.put("UDP, length ").number(data as u64);
+        }
         Ok(())
     }
 }
