@@ -253,6 +253,7 @@ impl BlastArgs {
         let intended = plan.rate.frames_per_second(size);
         outcome::fill(result, bench, report, std::slice::from_ref(&flow), intended);
         judge::notes(result, &flow, plan, report);
+        judge::transmitted(result, bench, report);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use bypath::{AttachMode, BindMode, CongestionControl, Engine, EngineBuilder, Poll};
+use bypath::{AttachMode, BindMode, CongestionControl, Engine, EngineBuilder, Poll, TransmitPath};
 use clap::{Args, ValueEnum};
 
 /// Where the engine attaches and how it runs.
@@ -47,6 +47,15 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) xdp: AttachChoice,
 
+    /// By which way frames leave: the AF_XDP ring, the pump (a program on a core of its own that needs neither skb nor system
+    /// call), or the pump while there is much to send.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) tx: TransmitChoice,
+
+    /// The CPU core that the pump takes while it runs; one that no worker has by default.
+    #[arg(long, value_name = "N")]
+    pub(crate) pump_core: Option<usize>,
+
     /// What an idle worker does: spin, or sleep until a packet or a timer is due.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) poll: PollChoice,
@@ -72,12 +81,16 @@ impl EngineArgs {
                 AttachChoice::Native => AttachMode::Native,
                 AttachChoice::Generic => AttachMode::Generic,
             })
+            .transmit_path(self.tx.path())
             .poll(match self.poll {
                 PollChoice::Busy => Poll::Busy,
                 PollChoice::Adaptive => Poll::Adaptive,
             })
             .huge_pages(self.huge_pages)
             .congestion_control(self.cc.algorithm);
+        if let Some(core) = self.pump_core {
+            builder = builder.pump_core(core);
+        }
         if let Some(bytes) = self.cc.fixed_window {
             builder = builder.fixed_window(bytes);
         }
@@ -119,6 +132,28 @@ pub(crate) enum AttachChoice {
     Native,
     /// Behind the driver.
     Generic,
+}
+
+/// `--tx`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TransmitChoice {
+    /// The pump under load where it can be had and pays, else the ring.
+    Auto,
+    /// The ring.
+    #[default]
+    Ring,
+    /// The pump or nothing.
+    Pump,
+}
+
+impl TransmitChoice {
+    pub(crate) fn path(self) -> TransmitPath {
+        match self {
+            TransmitChoice::Auto => TransmitPath::Auto,
+            TransmitChoice::Ring => TransmitPath::Ring,
+            TransmitChoice::Pump => TransmitPath::Pump,
+        }
+    }
 }
 
 /// `--poll`.

@@ -37,6 +37,10 @@ enum LabCommand {
         /// other, because checksums are left to a NIC that is not there.
         #[arg(long, value_name = "on|off", default_value = "off")]
         offloads: Switch,
+        /// Receive merging, with the other offloads off. A veth interface whose kernel receives takes frames from the pump
+        /// (--tx pump) only with it.
+        #[arg(long, value_name = "on|off", default_value = "off")]
+        gro: Switch,
         /// Print the lab as JSON.
         #[arg(long)]
         json: bool,
@@ -98,10 +102,10 @@ pub(crate) fn run(args: LabArgs) -> ExitCode {
 
 fn dispatch(command: LabCommand) -> Result<ExitCode, LabError> {
     match command {
-        LabCommand::Up { name, mtu, queues, offloads, json } => {
-            let offloads = matches!(offloads, Switch::On);
+        LabCommand::Up { name, mtu, queues, offloads, gro, json } => {
+            let (offloads, gro) = (matches!(offloads, Switch::On), matches!(gro, Switch::On));
             let builder = Lab::builder().name(&name.name).mtu(mtu).queues(queues).offloads(offloads);
-            let lab = builder.keep(true).up()?;
+            let lab = builder.gro(gro).keep(true).up()?;
             if json {
                 println!("{:#}", describe(lab.record()));
             } else {
@@ -161,6 +165,7 @@ fn describe(lab: &LabRecord) -> serde_json::Value {
         "mtu": lab.mtu,
         "queues": lab.queues,
         "offloads": lab.offloads,
+        "gro": lab.gro,
         "box": lab.middle,
         "near": host(&lab.near),
         "far": host(&lab.far),
@@ -169,7 +174,11 @@ fn describe(lab: &LabRecord) -> serde_json::Value {
 
 fn show(lab: &LabRecord) -> String {
     let state = if lab.is_up() { "up" } else { "broken: remove it with `bypath lab down`" };
-    let offloads = if lab.offloads { "on" } else { "off" };
+    let offloads = match (lab.offloads, lab.gro) {
+        (true, _) => "on",
+        (false, true) => "off but GRO",
+        (false, false) => "off",
+    };
     let mut text =
         format!("{}: {state}, MTU {}, {} queue(s), offloads {offloads}\n", lab.name, lab.mtu, lab.queues);
     for (side, host) in [("near", &lab.near), ("far", &lab.far)] {

@@ -339,6 +339,8 @@ impl LatencyArgs {
             cores: self.engine.cores.clone(),
             mode: self.engine.mode,
             xdp: self.engine.xdp,
+            tx: self.engine.tx,
+            pump_core: self.engine.pump_core,
             poll: self.engine.poll,
         };
         let frames = FrameArgs { dst_ip, ..FrameArgs::default() };
@@ -436,5 +438,7 @@ fn rename<T>(latency: &mut BTreeMap<String, T>) {
 fn note_engine(result: &mut RunResult, engine: &Engine) {
     let (info, stats) = (engine.info(), engine.stats());
     bypath_measure::conditions::engine(info, &mut result.conditions);
+    bypath_measure::conditions::transmitted(&stats, &mut result.conditions);
+    result.notes.extend(bypath_measure::conditions::pump_notes(info, &stats));
     result.drops.extend(stats.drops.into_iter().filter(|(_, count)| *count > 0));
 }

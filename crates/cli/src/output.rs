@@ -72,6 +72,8 @@ pub(crate) struct EngineFacts {
     pub(crate) congestion_control: Option<String>,
     /// Bytes; with the congestion control "none" only.
     pub(crate) fixed_window: Option<u32>,
+    /// By which way frames left: "ring", "pump" or "ring+pump".
+    pub(crate) transmit_path: Option<String>,
     pub(crate) kernel: String,
     pub(crate) rx_packets: u64,
     pub(crate) tx_packets: u64,

@@ -16,7 +16,7 @@ use bypath_wire::ethernet::MacAddr;
 use bypath_xdp::NicFacts;
 use clap::{Args, ValueEnum};
 
-use crate::engine_args::{AttachChoice, BindChoice, NumberList, PollChoice};
+use crate::engine_args::{AttachChoice, BindChoice, NumberList, PollChoice, TransmitChoice};
 
 /// Where frames go when nothing else is said: an address that nobody has, of those set aside for benchmarks (RFC 2544,
 /// appendix C.2.2). The receiver takes it for its own.
@@ -70,6 +70,15 @@ pub(crate) struct PortArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) xdp: AttachChoice,
 
+    /// By which way frames leave: the AF_XDP ring, the pump (a program on a core of its own that needs neither skb nor system
+    /// call), or the pump while there is much to send.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) tx: TransmitChoice,
+
+    /// The CPU core that the pump takes; the last one that no worker is pinned to by default.
+    #[arg(long, value_name = "N")]
+    pub(crate) pump_core: Option<usize>,
+
     /// What a worker does while nothing is due: spin, or sleep.
     #[arg(long, value_enum, default_value_t = PollChoice::Busy)]
     pub(crate) poll: PollChoice,
@@ -92,6 +101,9 @@ impl PortArgs {
                 AttachChoice::Native => AttachMode::Native,
                 AttachChoice::Generic => AttachMode::Generic,
             },
+            transmit: bypath::TransmitPath::Ring,
+            pump_core: self.pump_core,
+            cores: self.pins(),
         }
     }
 
@@ -100,7 +112,8 @@ impl PortArgs {
         let dev = self.dev.clone().ok_or_else(|| {
             BlastError::Usage("which interface? Name it with --dev; `ip link` lists them".into())
         })?;
-        Ok(self.config(dev, self.netns.clone(), self.queues.as_ref()))
+        let transmit = self.tx.path();
+        Ok(PortConfig { transmit, ..self.config(dev, self.netns.clone(), self.queues.as_ref()) })
     }
 
     /// The interface at the other end.

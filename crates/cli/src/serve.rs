@@ -330,7 +330,15 @@ fn tell(args: &ServeArgs, config: &ServeConfig, engine: &Engine) {
         }
     }
     let info = engine.info();
-    text.push_str(&format!("on {} ({}, {}, {})\n", info.interface, info.driver, info.mode, info.xdp));
+    let sends = match info.pump_core {
+        Some(core) => format!("{} on core {core}", info.transmit_path),
+        None => info.transmit_path.clone(),
+    };
+    let (driver, mode, xdp) = (&info.driver, &info.mode, &info.xdp);
+    text.push_str(&format!("on {} ({driver}, {mode}, {xdp}, sends by {sends})\n", info.interface));
+    if let Some(reason) = &info.without_pump {
+        text.push_str(&format!("no pump: {reason}\n"));
+    }
     // With stdout or stderr closed there is nobody to tell.
     let _ = if args.json_on_stdout() {
         std::io::stderr().lock().write_all(text.as_bytes())
@@ -356,6 +364,8 @@ fn fill(result: &mut RunResult, engine: &Engine, stats: &EngineStats, totals: &[
     }
     result.drops = stats.drops.iter().cloned().collect();
     conditions::engine(engine.info(), &mut result.conditions);
+    conditions::transmitted(stats, &mut result.conditions);
+    result.notes.extend(conditions::pump_notes(engine.info(), stats));
 }
 
 /// Tells what was done, or what is wrong.
@@ -381,6 +391,9 @@ fn finish(args: &ServeArgs, mut result: RunResult) -> ExitCode {
         );
         for (cause, n) in &totals.errors {
             text.push_str(&format!("  {cause}: {n}\n"));
+        }
+        for note in &result.notes {
+            text.push_str(&format!("{note}\n"));
         }
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
     }

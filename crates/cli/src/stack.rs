@@ -95,6 +95,11 @@ fn engine_facts(engine: &Engine) -> EngineFacts {
         workers: count(info.cores.len()),
         congestion_control: Some(info.congestion_control.clone()),
         fixed_window: info.fixed_window,
+        transmit_path: {
+            let mut conditions = bypath_measure::result::Conditions::default();
+            bypath_measure::conditions::transmitted(&stats, &mut conditions);
+            conditions.transmit_path
+        },
         kernel: info.kernel.clone(),
         rx_packets: stats.rx_packets,
         tx_packets: stats.tx_packets,

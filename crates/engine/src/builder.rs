@@ -1,5 +1,6 @@
 //! The settings of an engine, and its start on a thread of its own.
 
+mod devices;
 mod set_up;
 
 use std::net::IpAddr;
@@ -7,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bypath_tcp::{Config, CongestionControl};
-use bypath_xdp::{AttachMode, BindMode};
+use bypath_xdp::{AttachMode, BindMode, LoadPolicy, TransmitPath};
 use crossbeam::channel::bounded;
 
 use crate::engine::{Engine, Running};
@@ -34,6 +35,9 @@ pub struct EngineBuilder {
     cores: Option<Vec<usize>>,
     bind: BindMode,
     attach: AttachMode,
+    transmit: TransmitPath,
+    pump_core: Option<usize>,
+    pump_policy: LoadPolicy,
     poll: Poll,
     max_flows: usize,
     frames: u32,
@@ -67,6 +71,9 @@ impl Default for EngineBuilder {
             cores: None,
             bind: BindMode::Auto,
             attach: AttachMode::Auto,
+            transmit: TransmitPath::Ring,
+            pump_core: None,
+            pump_policy: LoadPolicy::default(),
             poll: Poll::Adaptive,
             max_flows: 16_384,
             frames: 4_096,
@@ -156,6 +163,28 @@ impl EngineBuilder {
     #[must_use]
     pub fn huge_pages(mut self, wanted: bool) -> Self {
         self.huge_pages = wanted;
+        self
+    }
+
+    /// By which way frames leave: the AF_XDP ring if not given. [`TransmitPath::Auto`] takes the pump under load where it
+    /// can be had, [`TransmitPath::Pump`] always, or the engine does not start.
+    #[must_use]
+    pub fn transmit_path(mut self, path: TransmitPath) -> Self {
+        self.transmit = path;
+        self
+    }
+
+    /// The core that the pump takes while it runs; one that no worker has if not given.
+    #[must_use]
+    pub fn pump_core(mut self, core: usize) -> Self {
+        self.pump_core = Some(core);
+        self
+    }
+
+    /// When [`TransmitPath::Auto`] takes the pump.
+    #[must_use]
+    pub fn pump_policy(mut self, policy: LoadPolicy) -> Self {
+        self.pump_policy = policy;
         self
     }
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bypath_xdp::{Protocol, Steering};
+use bypath_xdp::{Protocol, Pump, PumpStats, Steering};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::sync::Parker;
@@ -87,6 +87,7 @@ pub(crate) struct BoundUdp {
 pub(crate) struct Totals {
     pub(crate) workers: Vec<WorkerStats>,
     pub(crate) steering: Vec<(String, u64)>,
+    pub(crate) pump: Option<PumpStats>,
 }
 
 /// What comes to the control plane.
@@ -167,6 +168,8 @@ pub(crate) struct Control {
     pub(crate) send_buffer: usize,
     /// Largest packet that the devices carry, whatever the interface's MTU becomes.
     pub(crate) device_mtu: u32,
+    /// The second transmit path of the workers' devices; outlives them.
+    pub(crate) pump: Option<Pump>,
     /// Workers whose service is done.
     done: Vec<usize>,
     uses: HashMap<(Transport, SocketAddr), PortUse>,
@@ -191,6 +194,7 @@ impl Control {
             receive_buffer,
             send_buffer,
             device_mtu,
+            pump: None,
             done: Vec::new(),
             uses: HashMap::new(),
             outgoing: Outgoing::default(),
@@ -272,7 +276,7 @@ impl Control {
             }
         }
         let workers = self.stop();
-        Totals { workers, steering: self.steering_counters() }
+        Totals { workers, steering: self.steering_counters(), pump: self.pump.as_ref().map(Pump::stats) }
     }
 
     fn stop(&mut self) -> Vec<WorkerStats> {
@@ -519,7 +523,8 @@ impl Control {
     }
 
     fn report(&self) -> Totals {
-        let mut totals = Totals { steering: self.steering_counters(), ..Totals::default() };
+        let pump = self.pump.as_ref().map(Pump::stats);
+        let mut totals = Totals { steering: self.steering_counters(), pump, ..Totals::default() };
         for worker in &self.workers {
             let (reply, answer) = bounded(1);
             worker.tell(Command::Report(reply));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bypath_xdp::DeviceStats;
+use bypath_xdp::{DeviceStats, PumpStats};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::builder::EngineBuilder;
@@ -38,6 +38,12 @@ pub struct EngineInfo {
     pub congestion_control: String,
     /// With `none` the window that nothing moves, bytes: figures measured with it tell nothing of a shared network.
     pub fixed_window: Option<u32>,
+    /// By which way frames leave: `ring`, `pump`, or `auto`, the pump under load.
+    pub transmit_path: String,
+    /// The core that the pump takes while it runs, if there is a pump.
+    pub pump_core: Option<usize>,
+    /// Why there is no pump, although `auto` would have taken one.
+    pub without_pump: Option<String>,
     /// Kernel release.
     pub kernel: String,
     /// Addresses that the engine sends from.
@@ -55,6 +61,10 @@ pub struct EngineStats {
     pub rx_bytes: u64,
     /// Bytes sent, link headers included.
     pub tx_bytes: u64,
+    /// Of the packets sent, those that went by the pump.
+    pub tx_pumped: u64,
+    /// What the pump has done, if there is one.
+    pub pump: Option<PumpStats>,
     /// TCP segments sent, and of them those sent again.
     pub segments_out: u64,
     /// TCP segments sent again.
@@ -82,11 +92,18 @@ impl EngineStats {
         let mut drops: Vec<(String, u64)> = all.map(|(name, n)| (name.to_owned(), n)).collect();
         let steering = totals.steering.iter().filter(|(name, n)| *n > 0 && name.contains("drop"));
         drops.extend(steering.map(|(name, n)| (format!("steer_{name}"), *n)));
+        let pump = totals
+            .pump
+            .iter()
+            .flat_map(|pump| [("pump_dropped", pump.dropped), ("pump_refused", pump.refused)]);
+        drops.extend(pump.filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)));
         Self {
             rx_packets: device.rx_packets,
             tx_packets: device.tx_packets,
             rx_bytes: device.rx_bytes,
             tx_bytes: device.tx_bytes,
+            tx_pumped: device.tx_pumped,
+            pump: totals.pump.clone(),
             segments_out: counters.segs_out,
             retransmits: counters.segs_retrans,
             handed_off: counters.handed_off,

@@ -65,7 +65,7 @@ pub use bypath_tcp::{
     CloseReason, Config as TcpConfig, CongestionControl, ConnectionInfo, ConnectionStats, CookieMode, Ecn,
     EcnFeedback, EcnMode, Instant, MetricsCache, MtuProbing, Pacing, RecoveryState, State as TcpState,
 };
-pub use bypath_xdp::{AttachMode, BindMode};
+pub use bypath_xdp::{AttachMode, BindMode, LoadPolicy, PumpStats, TransmitPath};
 pub use desk::{ConnectError, Desk};
 pub use engine::{Engine, EngineInfo, EngineStats};
 pub use error::EngineError;

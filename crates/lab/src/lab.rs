@@ -43,6 +43,7 @@ pub struct LabBuilder {
     mtu: u32,
     queues: u32,
     offloads: bool,
+    gro: bool,
     keep: bool,
     middle: Option<(Impairments, Impairments)>,
 }
@@ -66,6 +67,14 @@ impl LabBuilder {
     /// kernel host can talk to it.
     pub fn offloads(mut self, on: bool) -> Self {
         self.offloads = on;
+        self
+    }
+
+    /// Whether the kernel merges received segments (GRO) although its other offloads are off. A veth interface then takes
+    /// frames that its other end redirects to it without an skb, as the pump does; without GRO, and without an
+    /// XDP program, they vanish.
+    pub fn gro(mut self, on: bool) -> Self {
+        self.gro = on;
         self
     }
 
@@ -132,6 +141,7 @@ impl LabBuilder {
             mtu: self.mtu,
             queues: self.queues,
             offloads: self.offloads,
+            gro: self.offloads || self.gro,
             middle: self.middle.is_some().then(|| format!("{name}-box")),
             near: HostRecord {
                 netns: format!("{name}-near"),
@@ -222,6 +232,10 @@ impl LabBuilder {
             tool::run("ip", &["-n", end.netns, "link", "set", "lo", "up"])?;
             tool::run("ip", &["-n", end.netns, "link", "set", end.name, "up"])?;
         }
+        for end in [a, b].iter().filter(|_| self.gro && !self.offloads && self.middle.is_none()) {
+            // On an interface that is up: only then does veth tell its other end that it takes redirected frames.
+            tool::run("ip", &["netns", "exec", end.netns, "ethtool", "-K", end.name, "gro", "on"])?;
+        }
         Ok(())
     }
 }
@@ -264,6 +278,7 @@ impl Lab {
             mtu: 1500,
             queues: 1,
             offloads: false,
+            gro: false,
             keep: false,
             middle: None,
         }

@@ -54,6 +54,9 @@ pub struct LabRecord {
     pub queues: u32,
     /// Whether the kernel's offloads were left on.
     pub offloads: bool,
+    /// Whether received segments are merged.
+    #[serde(default)]
+    pub gro: bool,
     /// The namespace of the box in between, when there is one.
     pub middle: Option<String>,
     /// The host that tests and the engine stand on.

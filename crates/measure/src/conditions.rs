@@ -14,7 +14,7 @@
 mod clock;
 mod load;
 
-use bypath::EngineInfo;
+use bypath::{EngineInfo, EngineStats};
 use bypath_xdp::NicFacts;
 
 use crate::result::Conditions;
@@ -78,6 +78,36 @@ pub fn engine(info: &EngineInfo, conditions: &mut Conditions) {
     conditions.cores = info.cores.iter().filter_map(|core| u32::try_from(*core).ok()).collect();
     conditions.congestion_control = Some(info.congestion_control.clone());
     conditions.fixed_window_bytes = info.fixed_window;
+    conditions.transmit_path = Some(info.transmit_path.clone());
+}
+
+/// Notes by which way frames really left, once they have: with `auto` that is known only then.
+pub fn transmitted(stats: &EngineStats, conditions: &mut Conditions) {
+    let path = match stats.tx_pumped {
+        0 => "ring",
+        pumped if pumped == stats.tx_packets => "pump",
+        _ => "ring+pump",
+    };
+    conditions.transmit_path = Some(path.to_owned());
+}
+
+/// What a reader should know of the pump: what it did, and what was in its way.
+pub fn pump_notes(info: &EngineInfo, stats: &EngineStats) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(reason) = &info.without_pump {
+        notes.push(format!("no pump: {reason}"));
+    }
+    let Some(pump) = &stats.pump else { return notes };
+    if pump.starts > 0 {
+        let share = stats.tx_pumped as f64 / stats.tx_packets.max(1) as f64 * 100.0;
+        notes.push(format!(
+            "the pump ran {:.1} s on core {} and sent {share:.1} % of the packets",
+            pump.ran.as_secs_f64(),
+            pump.core
+        ));
+    }
+    notes.extend(pump.trouble.as_ref().map(|trouble| format!("the pump: {trouble}")));
+    notes
 }
 
 /// Notes the facts about an interface in this thread's network namespace. Nothing, if there is none of that name.

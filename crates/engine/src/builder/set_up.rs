@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bypath_tcp::CongestionControl;
-use bypath_xdp::{Device, NicFacts, QueueConfig, Steering, XdpDevice};
+use bypath_xdp::{Device, NicFacts, Steering, TransmitPath, XdpDevice};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::queue::ArrayQueue;
 
 use super::EngineBuilder;
+use super::devices::{self, Devices};
 use crate::client_ports::Candidates;
 use crate::control::{Attachment, Control, ControlMessage, Totals, WorkerHandle};
 use crate::engine::EngineInfo;
@@ -33,8 +34,6 @@ const CONTROL_QUEUE: usize = 16_384;
 const COMMAND_QUEUE: usize = 1_024;
 /// Packets that may wait in the ring between two workers.
 const HANDOFF_QUEUE: usize = 1_024;
-/// Bytes of a huge page.
-const HUGE_PAGE: usize = 2 << 20;
 /// How often the thread that watches the kernel looks whether it should end.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -118,21 +117,8 @@ fn set_up(
     for own in &builder.own {
         steering.own_address(own.addr())?;
     }
-    let mut devices = Vec::new();
-    for queues in deal(&queues, cores.len()) {
-        let config = QueueConfig {
-            queues,
-            frames: builder.frames,
-            bind: builder.bind,
-            huge_pages: builder.huge_pages,
-            ..QueueConfig::default()
-        };
-        let device = XdpDevice::open(&steering, &config)?;
-        if builder.huge_pages && !device.info().huge_pages {
-            return Err(no_huge_pages(&config, cores.len()));
-        }
-        devices.push(device);
-    }
+    let Devices { devices, pump, without_pump } =
+        devices::open(&builder, &steering, &facts, deal(&queues, cores.len()), &cores)?;
     let Some(first) = devices.first().map(|d| d.info().clone()) else {
         return Err(EngineError::Config("no queues to serve".into()));
     };
@@ -180,6 +166,9 @@ fn set_up(
         cores: cores.clone(),
         congestion_control: builder.tcp.congestion.name().to_owned(),
         fixed_window: (builder.tcp.congestion == CongestionControl::None).then_some(builder.tcp.fixed_window),
+        transmit_path: pump.as_ref().map_or(TransmitPath::Ring, |_| builder.transmit).to_string(),
+        pump_core: pump.as_ref().map(|pump| pump.stats().core),
+        without_pump,
         kernel: facts.kernel.clone(),
         addresses: routes.addresses().iter().map(Prefix::addr).collect(),
     };
@@ -191,6 +180,7 @@ fn set_up(
         (builder.tcp.first_receive_buffer() as usize, builder.send_buffer),
         first.mtu,
     );
+    plane.pump = pump;
     if let Some((ports, _)) = &builder.service {
         let taking = || EngineError::io("taking the service's ports");
         plane.serve(Transport::Tcp, ports).map_err(taking())?;
@@ -207,15 +197,6 @@ fn set_up(
         plane.learn(&interface.neighbors);
     }
     Ok((plane, info, watch))
-}
-
-fn no_huge_pages(config: &QueueConfig, workers: usize) -> EngineError {
-    let bytes = config.frames as usize * config.frame_size as usize;
-    let pages = bytes.div_ceil(HUGE_PAGE) * workers;
-    EngineError::Config(format!(
-        "there are not enough free huge pages of 2 MiB, and {pages} are needed: `sysctl vm.nr_hugepages={pages}` \
-         or more, or leave --huge-pages out"
-    ))
 }
 
 /// Queues and cores, checked against what there is.

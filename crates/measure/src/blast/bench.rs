@@ -166,6 +166,9 @@ impl Bench {
         stop: &AtomicBool,
         tell: &mut dyn FnMut(&IntervalSample),
     ) -> Result<TrialReport, BlastError> {
+        for port in &mut self.ports {
+            port.begin()?;
+        }
         let before = self.counters()?;
         let verdicts: Vec<_> = self.ports.iter().map(Port::verdicts).collect();
         let devices: Vec<DeviceStats> = self.ports.iter().map(device_stats).collect();

@@ -32,6 +32,29 @@ pub fn conditions(bench: &Bench, conditions: &mut Conditions) {
         port.devices.iter().flat_map(|device| bypath_xdp::Device::info(device).queues.clone()).collect();
 }
 
+/// By which way frames left, and what the pump says of itself.
+pub fn transmitted(result: &mut RunResult, bench: &Bench, report: &TrialReport) {
+    let Some(side) = report.sides.iter().find(|side| side.device.tx_packets > 0) else { return };
+    let path = match side.device.tx_pumped {
+        0 => "ring",
+        pumped if pumped == side.device.tx_packets => "pump",
+        _ => "ring+pump",
+    };
+    result.conditions.transmit_path = Some(path.to_owned());
+    for port in &bench.ports {
+        if let Some(reason) = port.without_pump() {
+            result.notes.push(format!("no pump: {reason}"));
+        }
+        let Some(pump) = port.pump_stats() else { continue };
+        result.notes.extend(pump.trouble.map(|trouble| format!("the pump: {trouble}")));
+        for (cause, count) in [("pump_dropped", pump.dropped), ("pump_refused", pump.refused)] {
+            if count > 0 {
+                *result.drops.entry(cause.to_owned()).or_default() += count;
+            }
+        }
+    }
+}
+
 /// What is expected of raw frames: no more than what [`crate::verdict`] always looks at.
 pub fn expectations() -> Expectations {
     Expectations { raw_frames: true, ..Expectations::default() }

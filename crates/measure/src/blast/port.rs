@@ -4,7 +4,10 @@
 use std::net::IpAddr;
 
 use bypath_wire::ethernet::MacAddr;
-use bypath_xdp::{AttachMode, BindMode, DeviceInfo, NicFacts, Protocol, QueueConfig, Steering, XdpDevice};
+use bypath_xdp::{
+    AttachMode, BindMode, DeviceInfo, NicFacts, Protocol, Pump, PumpConfig, PumpStats, PumpUse, QueueConfig,
+    Steering, TransmitPath, XdpDevice,
+};
 use nix::ifaddrs::getifaddrs;
 
 use super::BlastError;
@@ -26,6 +29,12 @@ pub struct PortConfig {
     pub bind: BindMode,
     /// Where the steering program runs.
     pub attach: AttachMode,
+    /// By which way frames leave.
+    pub transmit: TransmitPath,
+    /// The core of the pump; the last one that is not among `cores` if not given.
+    pub pump_core: Option<usize>,
+    /// Cores that workers are pinned to.
+    pub cores: Vec<usize>,
 }
 
 /// What a receiving interface takes from the kernel.
@@ -91,6 +100,11 @@ impl InterfaceCounters {
 pub struct Port {
     /// The devices of its workers, taken out while they run.
     pub devices: Vec<XdpDevice>,
+    /// Outlives the devices.
+    pump: Option<Pump>,
+    begun: bool,
+    /// Why there is no pump, although one would have been taken.
+    without_pump: Option<String>,
     steering: Steering,
     facts: NicFacts,
     config: PortConfig,
@@ -120,17 +134,47 @@ impl Port {
         for wanted in wanted {
             own_all(&steering, wanted, &own)?;
         }
+        // A receiver that is not run for some milliseconds must not lose what comes meanwhile.
+        let (rx_ring, fill) = if wanted.is_empty() { (2048, 2048) } else { (4096, 4096) };
+        let frames = 2 * fill * queues.len().div_ceil(workers) as u32;
+        let (pump, without_pump) = match (config.transmit, pump(config, &facts, workers, frames)) {
+            (TransmitPath::Ring, _) => (None, None),
+            (TransmitPath::Auto, Err(error)) => (None, Some(error.to_string())),
+            (_, pump) => (Some(pump?), None),
+        };
         let mut devices = Vec::new();
         for worker in 0..workers {
             let own: Vec<u32> = queues.iter().copied().skip(worker).step_by(workers).collect();
-            // A receiver that is not run for some milliseconds must not lose what comes meanwhile.
-            let (rx_ring, fill) = if wanted.is_empty() { (2048, 2048) } else { (4096, 4096) };
-            let frames = 2 * fill * own.len() as u32;
             let (queues, bind) = (own, config.bind);
             let queue = QueueConfig { queues, frames, bind, rx_ring, fill, ..QueueConfig::default() };
-            devices.push(XdpDevice::open(&steering, &queue)?);
+            devices.push(match &pump {
+                Some(pump) => XdpDevice::open_with_pump(&steering, &queue, pump)?,
+                None => XdpDevice::open(&steering, &queue)?,
+            });
         }
-        Ok(Port { devices, steering, facts, config: config.clone() })
+        Ok(Port { devices, pump, begun: false, without_pump, steering, facts, config: config.clone() })
+    }
+
+    /// Starts the pump, if there is one and it does not run yet: when the other end is open as well.
+    ///
+    /// # Errors
+    /// The interface does not take frames from it.
+    pub fn begin(&mut self) -> Result<(), BlastError> {
+        if let Some(pump) = self.pump.as_ref().filter(|_| !self.begun) {
+            pump.begin()?;
+        }
+        self.begun = true;
+        Ok(())
+    }
+
+    /// What the pump has done, if there is one.
+    pub fn pump_stats(&self) -> Option<PumpStats> {
+        self.pump.as_ref().map(Pump::stats)
+    }
+
+    /// Why there is no pump, although one would have been taken.
+    pub fn without_pump(&self) -> Option<&str> {
+        self.without_pump.as_deref()
     }
 
     /// Facts about the first device.
@@ -186,6 +230,27 @@ impl Port {
             most: info.mtu as usize + 14 + 4,
         })
     }
+}
+
+fn pump(config: &PortConfig, facts: &NicFacts, workers: usize, frames: u32) -> Result<Pump, BlastError> {
+    if config.transmit == TransmitPath::Ring {
+        return Err(BlastError::Usage("the ring needs no pump".into()));
+    }
+    Pump::check(facts)?;
+    let present = core_affinity::get_core_ids().unwrap_or_default();
+    let free = || present.iter().rev().map(|core| core.id).find(|core| !config.cores.contains(core));
+    let core = config.pump_core.or_else(free).ok_or_else(|| {
+        BlastError::Usage(
+            "no core is left for the pump: name fewer --cores, or let it share one with --pump-core".into(),
+        )
+    })?;
+    let when = match config.transmit {
+        TransmitPath::Auto => PumpUse::UnderLoad(bypath_xdp::LoadPolicy::default()),
+        _ => PumpUse::Always,
+    };
+    let devices = u32::try_from(workers).unwrap_or(u32::MAX);
+    let common_len = facts.mtu + 14;
+    Ok(Pump::load(&PumpConfig { core, devices, frames, common_len, when, ..PumpConfig::default() })?)
 }
 
 fn own_all(steering: &Steering, wanted: &Wanted, kernel: &[IpAddr]) -> Result<(), BlastError> {

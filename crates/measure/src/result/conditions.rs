@@ -45,7 +45,8 @@ pub struct Conditions {
     /// Whether the packet memory lies on huge pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub huge_pages: Option<bool>,
-    /// By which way frames leave: `ring`, `pump`.
+    /// By which way frames left: `ring`, `pump`, or some by each, `ring+pump`. While a run goes on, what was asked for:
+    /// also `auto`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transmit_path: Option<String>,
     /// Largest IP packet, bytes.

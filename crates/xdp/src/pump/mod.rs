@@ -339,7 +339,7 @@ impl Shared {
         let veth = facts.is_some_and(|facts| facts.driver == VETH);
         match i32::try_from(-errno).unwrap_or_default() {
             libc::ENXIO | libc::EOPNOTSUPP if veth => format!(
-                "the other end of {name} takes no such frames: turn GRO on there (ethtool -K PEER gro on), or have an XDP program there first, such as bypath's"
+                "the other end of {name} takes no such frames: turn GRO on there while it is up (ethtool -K PEER gro off; ethtool -K PEER gro on), or have an XDP program there first, such as bypath's"
             ),
             libc::ENXIO => format!("the driver of {name} has no transmit queue for the pump's core"),
             libc::ENETDOWN => format!("{name} is down"),

@@ -1,0 +1,150 @@
+//! The engine over the pump, its second transmit path, against kernel peers. Needs root.
+
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use bypath::{Engine, EngineBuilder, LoadPolicy, TcpStream, TransmitPath};
+use bypath_lab::{Lab, LabBuilder, Pattern, TcpJob, TcpService, kernel_tcp};
+
+const MIB: u64 = 1 << 20;
+/// Longer than anything here takes: a test that waits for it has failed.
+const LONG: Duration = Duration::from_secs(60);
+const OURS: Pattern = Pattern::new(1);
+const THEIRS: Pattern = Pattern::new(2);
+
+fn lab() -> LabBuilder {
+    Lab::builder().name_prefix("p").gro(true)
+}
+
+fn engine(lab: &Lab) -> EngineBuilder {
+    Engine::builder().netns(lab.near().netns()).interface(lab.near().interface()).pump_core(0)
+}
+
+/// Takes the pump for any load, however busy the machine is.
+fn eager() -> LoadPolicy {
+    LoadPolicy {
+        start_at: 2_000,
+        stop_below: 1_000,
+        idle_for: Duration::from_millis(100),
+        max_core_busy: 1.0,
+        must_pay: false,
+    }
+}
+
+/// Sends and receives so many bytes at once over a new connection, and checks them at both ends.
+fn exchange(engine: &Engine, service: &TcpService, bytes: u64) {
+    let stream = TcpStream::connect_timeout(engine, service.address(), LONG).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert_eq!(std::io::copy(&mut OURS.reader(bytes), &mut &stream).unwrap(), bytes);
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        let (mut received, mut mismatch) = (0, None);
+        kernel_tcp::receive(&stream, Some(THEIRS), &mut received, &mut mismatch).unwrap();
+        assert_eq!((received, mismatch), (bytes, None));
+    });
+}
+
+fn service(lab: &Lab, bytes: u64) -> TcpService {
+    let job = TcpJob::Exchange(THEIRS, bytes, OURS);
+    TcpService::start(lab.far(), lab.far().at(9000), job).unwrap()
+}
+
+fn assert_all_arrived(service: &TcpService, connections: usize, bytes: u64) {
+    for report in service.reports(connections, LONG).unwrap() {
+        assert_eq!((report.received, report.mismatch, report.error), (bytes, None, None));
+    }
+}
+
+#[test]
+fn netns_64_mib_each_way_are_intact_over_the_pump() {
+    let lab = lab().up().unwrap();
+    let service = service(&lab, 64 * MIB);
+    let engine = engine(&lab).transmit_path(TransmitPath::Pump).start().unwrap();
+    assert_eq!((engine.info().transmit_path.as_str(), engine.info().pump_core), ("pump", Some(0)));
+    exchange(&engine, &service, 64 * MIB);
+    assert_all_arrived(&service, 1, 64 * MIB);
+    let stats = engine.stop();
+    assert_eq!(stats.tx_pumped, stats.tx_packets);
+    let pump = stats.pump.unwrap();
+    // One frame more than the packets tried the interface out.
+    assert_eq!((pump.sent, pump.dropped, pump.refused), (stats.tx_packets + 1, 0, 0), "{:?}", pump.trouble);
+}
+
+#[test]
+fn netns_two_workers_share_one_pump() {
+    let lab = lab().queues(2).up().unwrap();
+    let service = service(&lab, 4 * MIB);
+    let builder = engine(&lab).cores(vec![0, 1]).pump_core(1).transmit_path(TransmitPath::Pump);
+    let engine = builder.start().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| exchange(&engine, &service, 4 * MIB));
+        }
+    });
+    assert_all_arrived(&service, 8, 4 * MIB);
+    let stats = engine.stop();
+    assert!(stats.workers.iter().all(|worker| worker.segments_out() > 0), "{:?}", stats.workers);
+    assert_eq!(stats.tx_pumped, stats.tx_packets);
+    assert_eq!(stats.pump.unwrap().starts, 1);
+}
+
+#[test]
+fn netns_auto_takes_the_pump_under_load_and_leaves_it_when_idle() {
+    let lab = lab().up().unwrap();
+    let service = service(&lab, 32 * MIB);
+    let engine = engine(&lab).transmit_path(TransmitPath::Auto).pump_policy(eager()).start().unwrap();
+    assert_eq!(engine.info().without_pump, None);
+    for round in 0..2 {
+        exchange(&engine, &service, 32 * MIB);
+        let started = Instant::now();
+        while engine.stats().pump.is_some_and(|pump| pump.running || pump.starts == 0) {
+            assert!(started.elapsed() < LONG, "round {round}: {:?}", engine.stats().pump);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    assert_all_arrived(&service, 2, 32 * MIB);
+    let stats = engine.stop();
+    assert!(stats.tx_pumped > 0 && stats.tx_pumped < stats.tx_packets, "{stats:?}");
+    let pump = stats.pump.unwrap();
+    assert_eq!((pump.dropped, pump.refused), (0, 0));
+    assert_eq!(pump.trouble, None);
+}
+
+#[test]
+fn netns_auto_goes_on_by_the_ring_where_the_peer_takes_nothing_from_the_pump() {
+    let lab = lab().gro(false).up().unwrap();
+    let service = service(&lab, 32 * MIB);
+    let engine = engine(&lab).transmit_path(TransmitPath::Auto).pump_policy(eager()).start().unwrap();
+    let started = Instant::now();
+    let trouble = loop {
+        exchange(&engine, &service, 32 * MIB);
+        if let Some(trouble) = engine.stats().pump.and_then(|pump| pump.trouble) {
+            break trouble;
+        }
+        assert!(started.elapsed() < LONG, "the pump was never tried");
+    };
+    assert!(trouble.contains("GRO"), "{trouble}");
+    assert_eq!(engine.stop().tx_pumped, 0);
+}
+
+#[test]
+fn netns_a_pump_that_cannot_be_had_is_refused_with_the_reason() {
+    let refusal = |lab: &Lab, builder: EngineBuilder| {
+        let error = builder.transmit_path(TransmitPath::Pump).start().unwrap_err().to_string();
+        let link = lab.near().output("ip", &["-d", "link", "show", lab.near().interface()]).unwrap();
+        assert!(!link.contains("prog/xdp"), "{link}");
+        error
+    };
+    let plain = lab().gro(false).up().unwrap();
+    let error = refusal(&plain, engine(&plain));
+    assert!(error.contains("turn GRO on there") && error.contains("--tx ring"), "{error}");
+    let error = refusal(&plain, engine(&plain).pump_core(4_000));
+    assert!(error.contains("the pump's core") && error.contains("4000"), "{error}");
+    let jumbo = lab().mtu(9000).up().unwrap();
+    let error = refusal(&jumbo, engine(&jumbo));
+    assert!(error.contains("3306") && error.contains("ip link set near0 mtu"), "{error}");
+    let auto = engine(&jumbo).transmit_path(TransmitPath::Auto).start().unwrap();
+    assert_eq!(auto.info().transmit_path, "ring");
+    assert!(auto.info().without_pump.as_ref().is_some_and(|reason| reason.contains("3306")));
+}
