@@ -7,6 +7,7 @@ pub mod adversary;
 pub mod apps;
 pub mod hand;
 mod packets;
+pub mod serial;
 pub mod serve;
 mod settings;
 mod tape;

@@ -2,6 +2,7 @@
 
 mod vectors;
 
+use bypath_trace::read::Capture;
 use bypath_trace::style::Style;
 use bypath_trace::style::ipformat::Ipformat;
 use bypath_trace::{Direction, LinkType, Record, Timestamp};
@@ -175,6 +176,18 @@ fn a_compressed_packet_is_laid_out_like_this() {
 ";
     let from = text.find("-------------------------- #:9").unwrap();
     assert_eq!(&text[from..from + expected.len()], expected);
+}
+
+#[test]
+fn a_capture_file_of_both_interfaces_is_printed_the_same() {
+    let packets = vectors::pop3_over_ppp();
+    let file = vectors::capture_of(&packets);
+    let mut capture = Capture::open(&file[..]).unwrap();
+    let (mut style, mut out) = (Ipformat::new(), Vec::new());
+    while let Some(record) = capture.next_record().unwrap() {
+        style.record(&record, &mut out).unwrap();
+    }
+    assert_eq!(String::from_utf8(out).unwrap(), print(&packets));
 }
 
 fn record<'a>(link: LinkType, data: &'a [u8], direction: Option<Direction>) -> Record<'a> {

@@ -10,6 +10,8 @@ mod auth;
 mod control;
 pub mod hdlc;
 mod header;
+#[cfg(test)]
+mod lines;
 mod link;
 mod message;
 mod options;

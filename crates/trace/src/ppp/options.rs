@@ -60,7 +60,7 @@ impl<'a> LcpOption<'a> {
 }
 
 /// The name of CHAP's algorithm (RFC 1994 §3, and the registry).
-fn algorithm(number: u8) -> Option<&'static str> {
+pub(super) fn algorithm(number: u8) -> Option<&'static str> {
     Some(match number {
         5 => "MD5",
         6 => "SHA-1",
@@ -193,7 +193,8 @@ impl<'a> CcpOption<'a> {
             20 => "V.42bis",
             21 => "BSD Compress",
             23 => "LZS-DCP",
-            24 | 26 => "Deflate",
+            24 => "Magnalink",
+            26 => "Deflate",
             _ => return None,
         })
     }
@@ -205,7 +206,7 @@ impl fmt::Display for CcpOption<'_> {
             (Some(name), 21, &[code]) => {
                 write!(f, "{name} version {} with codes of {} bits", code >> 5, code & 31)
             }
-            (Some(name), 24 | 26, &[method, _]) => {
+            (Some(name), 26, &[method, _]) => {
                 write!(f, "{name} with a window of 2^{} bytes", (method >> 4) + 8)
             }
             (Some(name), 18, &[a, b, c, d]) => {

@@ -234,3 +234,28 @@ fn segment(noted: &Noted) -> Vec<u8> {
     );
     bytes
 }
+
+/// The packets as a capture file, pcapng, with an interface for each of theirs.
+pub(crate) fn capture_of(packets: &[Packet]) -> Vec<u8> {
+    use bypath_trace::write::{self, Interface, PcapngWriter, Section};
+    let mut writer = PcapngWriter::new(Vec::new(), &Section::default()).unwrap();
+    let last = packets.iter().map(|packet| packet.interface).max().unwrap_or(0);
+    for number in 0..=last {
+        let link = packets.iter().find(|packet| packet.interface == number).map(|packet| packet.link);
+        writer.interface(&Interface { link: link.unwrap_or(LinkType::RAW), ..Interface::default() }).unwrap();
+    }
+    for packet in packets {
+        let written = write::Packet {
+            interface: packet.interface,
+            time: packet.time,
+            original_len: packet.bytes.len() as u32,
+            data: &packet.bytes,
+            direction: packet.direction,
+            queue: None,
+            dropped_before: 0,
+            comments: &[],
+        };
+        writer.packet(&written).unwrap();
+    }
+    writer.into_inner()
+}
