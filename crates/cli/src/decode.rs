@@ -13,6 +13,8 @@ use bypath_trace::style::tcpdump::{Dump, Options, Tcpdump, TimeForm};
 use bypath_trace::style::{Names, Style};
 use clap::{ArgAction, Args, ValueEnum};
 
+use crate::story_args::StoryArgs;
+
 /// What is collected before the system is asked to write it.
 const OUTPUT_BUFFER: usize = 128 * 1024;
 
@@ -76,6 +78,9 @@ pub(crate) struct DecodeArgs {
     /// Write to this file instead of stdout. It gets its name when everything is in it.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    #[command(flatten)]
+    connections: StoryArgs,
 }
 
 /// A form in which packets are printed.
@@ -85,14 +90,20 @@ enum StyleName {
     Tcpdump,
     /// The layout of IBM's ipformat: a line for each field.
     Ipformat,
+    /// The story of the connections: a remark for each packet that says why it was sent.
+    Story,
 }
 
 impl DecodeArgs {
     /// Every style is made here.
     fn style(&self) -> Result<Box<dyn Style>, Failure> {
+        if let Some(style) = self.connections.instead() {
+            return Ok(style);
+        }
         Ok(match self.style {
             StyleName::Tcpdump => Box::new(Tcpdump::new(self.tcpdump_options()?, self.names()?)),
             StyleName::Ipformat => Box::new(Ipformat::new()),
+            StyleName::Story => Box::new(self.connections.story()),
         })
     }
 
@@ -147,6 +158,9 @@ enum Failure {
     Open { path: String, problem: String },
     #[error("{path} {error}")]
     Read { path: String, error: ReadError },
+    /// What was asked for is not in the capture.
+    #[error("{0}")]
+    Asked(io::Error),
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
     #[error(transparent)]
@@ -205,7 +219,10 @@ fn all(args: &DecodeArgs, style: &mut dyn Style, out: &mut dyn Write, live: bool
             break;
         }
     }
-    style.end(out)?;
+    style.end(out).map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => Failure::Asked(error),
+        _ => Failure::Write(error),
+    })?;
     decoded
 }
 

@@ -22,6 +22,7 @@ mod result_args;
 mod rfc2544;
 mod serve;
 mod stack;
+mod story_args;
 mod transfer;
 mod tui;
 

@@ -77,7 +77,7 @@ fn observe(packets: &[Packet]) -> Vec<Option<Observation>> {
         let table = tables.entry(packet.view).or_default();
         let record = record(packet, number);
         let packet = dissect(record.link, record.data);
-        Segment::of(&record, &packet).map(|segment| table.observe(&segment))
+        Segment::of(&record, &packet, record.data).map(|segment| table.observe(&segment))
     });
     each.collect()
 }

@@ -7,10 +7,12 @@
 pub mod app;
 pub mod conversation;
 pub mod layers;
+mod numbers;
 pub mod ppp;
 mod printable;
 pub mod read;
 mod record;
+pub mod story;
 pub mod style;
 pub mod vj;
 pub mod write;

@@ -108,6 +108,9 @@ fn cover(
     let from = before.or(y.lowest).unwrap_or(ack).max(0);
     let controls = i64::from(covered.syn && from < 1) + i64::from(covered.fin);
     covered.bytes = (ack - from - controls).max(0) as u64;
+    if covered.bytes > 0 && y.data_begun.is_some() {
+        y.data_ended = Some(now);
+    }
     if let Some(sent_at) = newest {
         let sample = now - sent_at;
         let shortest = (y.rtt.samples > 0).then_some(y.rtt.min);

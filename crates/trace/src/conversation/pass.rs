@@ -176,6 +176,10 @@ impl Pass {
         self.gap = x.advance(from, to, segment.time.0, segment.options.stamps);
         self.marks.set(Marks::GAP, self.gap > 0);
         x.sent_time = segment.time.0;
+        if segment.len > 0 {
+            x.data_begun.get_or_insert(segment.time.0);
+            x.data_ended = Some(segment.time.0);
+        }
         if segment.has(Flags::FIN) {
             self.marks |= Marks::FIN;
             if x.fin.is_none() {

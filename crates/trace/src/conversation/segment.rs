@@ -144,9 +144,9 @@ pub struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// The TCP segment in a packet, if there is one with a whole header.
+    /// The TCP segment in a packet that was taken apart from `data`, if there is one with a whole header.
     #[must_use]
-    pub fn of(record: &Record<'_>, packet: &Dissection<'a>) -> Option<Self> {
+    pub fn of(record: &Record<'_>, packet: &Dissection<'a>, data: &[u8]) -> Option<Self> {
         let tcp = packet.tcp()?;
         let (from, to) = packet.network.addresses()?;
         let class = match &packet.network {
@@ -168,7 +168,7 @@ impl<'a> Segment<'a> {
             len: u32::try_from(packet.payload_len).unwrap_or(u32::MAX),
             payload: packet.payload,
             congestion: class & 3 == 3,
-            damaged: is_damaged(record.data, packet, tcp),
+            damaged: record.missing() == 0 && is_damaged(data, packet, tcp),
             wire_len: record.original_len,
         })
     }

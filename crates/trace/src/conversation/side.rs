@@ -84,6 +84,9 @@ pub(super) struct Side {
     pub(super) nxt_time: i64,
     /// When it last sent data, SYN or FIN, for the first time or again.
     pub(super) sent_time: i64,
+    /// When it sent its first data, and when its last data was sent or acknowledged.
+    pub(super) data_begun: Option<i64>,
+    pub(super) data_ended: Option<i64>,
     /// Where its FIN is.
     pub(super) fin: Option<Offset>,
     /// It has sent a reset that counts.

@@ -87,6 +87,8 @@ pub struct Summary {
     pub client_rtt: RttSummary,
     /// Round-trip times of the server's data.
     pub server_rtt: RttSummary,
+    /// From the first data of the end that has sent more to when the last of it was sent or acknowledged, nanoseconds.
+    pub data_ns: Option<i64>,
     /// Who closed first.
     pub closed_by: Option<End>,
     /// How.
@@ -163,6 +165,7 @@ impl Conversation {
             from_server: server.counts,
             client_rtt: rtt(client),
             server_rtt: rtt(server),
+            data_ns: self.data_ns(),
             closed_by: self.closed.map(|c| c.0),
             closed_how: self.closed.map(|c| c.1),
             closing_ns: self.closed.map(|c| self.latest - c.2),
@@ -170,6 +173,12 @@ impl Conversation {
             begins_in_the_middle: self.from_the_middle,
             cut_bytes: self.cut_bytes,
         }
+    }
+
+    /// From the first packet with data of the end that has sent more to when the last of it was acknowledged, or sent.
+    fn data_ns(&self) -> Option<i64> {
+        let more = self.sides.iter().max_by_key(|side| side.counts.bytes)?;
+        more.data_begun.zip(more.data_ended).map(|(begun, ended)| ended - begun)
     }
 
     /// What the handshake agreed on, if all of it was captured.

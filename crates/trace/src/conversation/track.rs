@@ -94,6 +94,18 @@ impl Conversation {
         if from == self.addresses[1] && from != self.addresses[0] { End::Server } else { End::Client }
     }
 
+    /// From the SYN to the acknowledgment of the answer, nanoseconds.
+    #[must_use]
+    pub fn handshake(&self) -> Option<i64> {
+        self.handshake
+    }
+
+    /// No SYN was captured: who is the client is a guess.
+    #[must_use]
+    pub fn begins_in_the_middle(&self) -> bool {
+        self.from_the_middle
+    }
+
     /// The states of client and server.
     #[must_use]
     pub fn states(&self) -> [State; 2] {

@@ -1,5 +1,7 @@
 //! The forms in which packets are printed.
 
+pub mod conversations;
+pub mod follow;
 pub mod ipformat;
 mod names;
 pub(crate) mod page;

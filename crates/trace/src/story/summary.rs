@@ -1,0 +1,38 @@
+//! The end of a story: what a connection came to, in plain language.
+
+use std::io::{self, Write};
+
+use crate::app::Protocol;
+use crate::conversation::{End, Summary};
+
+use super::sentences as say;
+
+/// Shorter than this, a rate says nothing.
+const SHORTEST: i64 = 1_000;
+
+/// Tells what a connection came to.
+pub(super) fn tell(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+    let service = match (summary.client.port(), summary.server.port()) {
+        (20, _) => Some("FTP data"),
+        (_, port) => Protocol::of_tcp(port).map(Protocol::name),
+    };
+    writeln!(out, "{}", say::heading(summary, service))?;
+    let mut lines = vec![say::lasted(summary), say::carried(summary, goodput(summary))];
+    lines.extend(say::round_trips(summary));
+    lines.push(say::losses(summary));
+    lines.extend(say::windows(summary));
+    lines.push(say::closing(summary));
+    lines.extend(say::incomplete(summary));
+    for line in lines {
+        super::wrapped("  ", 2, &line, out)?;
+    }
+    Ok(())
+}
+
+/// Bits a second of the end that has sent more, over the time of the connection.
+fn goodput(summary: &Summary) -> Option<(End, f64)> {
+    let end = if summary.from_client.bytes > summary.from_server.bytes { End::Client } else { End::Server };
+    let bytes = summary.from(end).bytes;
+    let ns = summary.data_ns.filter(|ns| *ns >= SHORTEST && bytes > 0)?;
+    Some((end, bytes as f64 * 8e9 / ns as f64))
+}
