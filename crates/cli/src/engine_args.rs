@@ -39,7 +39,7 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) mode: BindChoice,
 
-    /// Packet memory on huge pages of 2 MiB, eight for each worker; refused where they are not to be had.
+    /// Packet memory on huge pages of 2 MiB, eight or more for each worker; refused where they are not to be had.
     #[arg(long)]
     pub(crate) huge_pages: bool,
 

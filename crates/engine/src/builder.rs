@@ -159,7 +159,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Packet memory on huge pages, 16 MiB of them for each worker. The engine does not start where they are not to be had.
+    /// Packet memory on huge pages, 16 MiB or more for each worker. The engine does not start where they are not to be had.
     #[must_use]
     pub fn huge_pages(mut self, wanted: bool) -> Self {
         self.huge_pages = wanted;

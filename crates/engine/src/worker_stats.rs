@@ -86,6 +86,7 @@ pub(crate) fn device_drops(device: &DeviceStats) -> impl Iterator<Item = (&'stat
     [
         ("rx_dropped", device.rx_dropped),
         ("rx_invalid_descs", device.rx_invalid_descs),
+        ("rx_unexpected", device.rx_unexpected),
         ("rx_ring_full", device.rx_ring_full),
         ("fill_ring_empty", device.fill_ring_empty),
         ("tx_invalid_descs", device.tx_invalid_descs),

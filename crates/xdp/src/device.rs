@@ -100,6 +100,8 @@ pub struct DeviceStats {
     pub rx_dropped: u64,
     /// Fill descriptors that the kernel refused.
     pub rx_invalid_descs: u64,
+    /// Descriptors of frames that the kernel did not have: an error of the driver. They are not used.
+    pub rx_unexpected: u64,
     /// Packets lost because the RX ring was full.
     pub rx_ring_full: u64,
     /// Times the kernel found no frame to receive into.
@@ -129,6 +131,7 @@ impl DeviceStats {
             tx_bytes: self.tx_bytes + other.tx_bytes,
             rx_dropped: self.rx_dropped + other.rx_dropped,
             rx_invalid_descs: self.rx_invalid_descs + other.rx_invalid_descs,
+            rx_unexpected: self.rx_unexpected + other.rx_unexpected,
             rx_ring_full: self.rx_ring_full + other.rx_ring_full,
             fill_ring_empty: self.fill_ring_empty + other.fill_ring_empty,
             tx_invalid_descs: self.tx_invalid_descs + other.tx_invalid_descs,

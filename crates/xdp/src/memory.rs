@@ -262,7 +262,7 @@ impl Device for MemoryDevice {
             while !rest.is_empty() {
                 let (part, after) = rest.split_at(rest.len().min(chunk));
                 let Some(index) = self.fill.pop() else { break };
-                let mut frame = self.pool.received(index);
+                let Some(mut frame) = self.pool.received(index) else { break };
                 frame.set_len(part.len() as u32);
                 frame.set_more(!after.is_empty());
                 self.pool.area().bytes_mut(&mut frame)[..part.len()].copy_from_slice(part);

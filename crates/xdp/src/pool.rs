@@ -11,6 +11,8 @@ use crate::umem::UmemArea;
 pub(crate) struct Pool {
     area: Arc<UmemArea>,
     free: Vec<u32>,
+    /// Which chunks the kernel may receive into: drivers are known that hand out others.
+    lent: Vec<bool>,
     ledger: Ledger,
 }
 
@@ -18,7 +20,8 @@ impl Pool {
     /// A pool in which every chunk of the area is free.
     pub(crate) fn new(area: Arc<UmemArea>) -> Self {
         let frames = area.frames();
-        Pool { free: (0..frames).rev().collect(), ledger: Ledger::new(frames), area }
+        let lent = vec![false; frames as usize];
+        Pool { free: (0..frames).rev().collect(), lent, ledger: Ledger::new(frames), area }
     }
 
     pub(crate) fn area(&self) -> &Arc<UmemArea> {
@@ -52,14 +55,20 @@ impl Pool {
     pub(crate) fn take_for_fill(&mut self) -> Option<u32> {
         let index = self.free.pop()?;
         self.ledger.moved(index, Owner::Free, Owner::Fill);
+        if let Some(lent) = self.lent.get_mut(index as usize) {
+            *lent = true;
+        }
         Some(index)
     }
 
-    /// A chunk that the kernel has received into becomes a token.
+    /// A chunk that the kernel has received into becomes a token. `None`: the kernel did not have it.
     #[inline]
-    pub(crate) fn received(&mut self, index: u32) -> Frame {
+    pub(crate) fn received(&mut self, index: u32) -> Option<Frame> {
+        if !std::mem::take(self.lent.get_mut(index as usize)?) {
+            return None;
+        }
         self.ledger.moved(index, Owner::Fill, Owner::Held);
-        Frame::new(self.area.id(), index)
+        Some(Frame::new(self.area.id(), index))
     }
 
     /// A token goes to the kernel to be sent.
@@ -90,5 +99,22 @@ impl Pool {
     #[inline]
     pub(crate) fn check(&self, in_fill: usize, in_transmit: usize) {
         self.ledger.check(self.free.len(), in_fill, in_transmit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_that_the_kernel_was_not_lent_is_not_received() {
+        let mut pool = Pool::new(UmemArea::map(4, 2048, 0, false).expect("map"));
+        let lent = pool.take_for_fill().expect("a chunk");
+        assert!(pool.received(lent + 1).is_none() && pool.received(99).is_none());
+        let frame = pool.received(lent).expect("lent");
+        assert!(pool.received(lent).is_none(), "twice");
+        pool.release(frame);
+        assert!(pool.received(lent).is_none(), "given back already");
+        pool.check(0, 0);
     }
 }

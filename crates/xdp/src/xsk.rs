@@ -5,6 +5,7 @@
 
 mod lane;
 mod open;
+mod sizes;
 
 pub use open::{BindMode, MultiBuffer, QueueConfig};
 
@@ -96,12 +97,11 @@ impl XdpDevice {
             stats.rx_dropped += u64::from(!fits);
             for _ in 0..frames {
                 let Some(descriptor) = queue.socket.rx.pop() else { break };
-                let index = (descriptor.addr >> *chunk_shift) as u32;
-                if index >= pool.area().frames() {
-                    stats.rx_dropped += 1;
+                // A chunk that the kernel does not have comes from an error of the driver. It has an owner here.
+                let Some(mut frame) = pool.received((descriptor.addr >> *chunk_shift) as u32) else {
+                    stats.rx_unexpected += 1;
                     continue;
-                }
-                let mut frame = pool.received(index);
+                };
                 queue.filled -= 1;
                 frame.set_offset((descriptor.addr & ((1 << *chunk_shift) - 1)) as u32);
                 frame.set_len(descriptor.len);

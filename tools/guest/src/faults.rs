@@ -35,6 +35,19 @@ fn flap(site: &Site, host: &Host) -> Result<String> {
     Ok(remark(&result))
 }
 
+/// Rings of another size: the driver takes the NIC's queues down and makes them anew.
+pub(crate) fn rings_change(site: &Site) -> Result<String> {
+    let _server = Engine::on(&site.far, "1").serve(site)?;
+    let mut download = Engine::on(&site.near, "0").get(site.far.engine_ip)?;
+    download.wait_until_under_way()?;
+    // Where the driver refuses that while sockets are bound, the transfer goes on as well.
+    let change = |size: &str| site.far.run("ethtool", &["-G", site.far.nic, "rx", size]);
+    let refused = change("128").is_err();
+    let result = download.finish(site);
+    let back = if refused { Ok(String::new()) } else { change("256") };
+    back.and(result).map(|result| format!("{}{}", if refused { "refused; " } else { "" }, remark(&result)))
+}
+
 /// The kernel does not take away a queue that has a socket. Whether or not it is asked to, the transfer goes on.
 pub(crate) fn fewer_queues(site: &Site) -> Result<String> {
     if site.queues == 1 {

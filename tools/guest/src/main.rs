@@ -33,6 +33,7 @@ const ALL: &[Test] = &[
     ("packet_memory_lies_on_huge_pages", memory::lies_on_huge_pages),
     ("a_download_survives_its_link_going_down", faults::near_link_flaps),
     ("a_download_survives_the_servers_link_going_down", faults::far_link_flaps),
+    ("a_download_survives_rings_of_another_size", faults::rings_change),
     ("queues_in_use_stay_when_fewer_are_asked_for", faults::fewer_queues),
     ("a_download_survives_more_queues", faults::more_queues),
     ("a_killed_server_gives_its_nic_back", faults::killed_server),

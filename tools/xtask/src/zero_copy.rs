@@ -15,7 +15,7 @@ const QUEUES: [u32; 3] = [1, 2, 8];
 const SHORT: u32 = 120;
 const LONG: u32 = 600;
 /// Of 2 MiB: enough for the packet memory of two engines.
-const HUGE_PAGES: u32 = 32;
+const HUGE_PAGES: u32 = 64;
 
 const USAGE: &str = "\
 usage: cargo xtask test --zero-copy [GUEST…] [--only TEXT]

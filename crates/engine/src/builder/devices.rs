@@ -1,8 +1,8 @@
 //! The devices of an engine's workers, and the pump beside them where one is wanted.
 
 use bypath_xdp::{
-    Bound, Device, NicFacts, Pump, PumpConfig, PumpUse, QueueConfig, Steering, TransmitPath, XdpDevice,
-    XdpError,
+    Attached, BindMode, Bound, Device, NicFacts, Pump, PumpConfig, PumpUse, QueueConfig, Steering,
+    TransmitPath, XdpDevice, XdpError,
 };
 
 use super::EngineBuilder;
@@ -30,7 +30,16 @@ pub(super) fn open(
     hands: Vec<Vec<u32>>,
     cores: &[usize],
 ) -> Result<Devices, EngineError> {
-    let (mut pump, mut without_pump) = match builder.transmit {
+    // A NIC that fetches frames by itself needs no pump, and its memory has other sizes than a pump's.
+    let has_rings = facts.rx_ring.current > 0 && steering.mode() == Attached::Native;
+    if builder.transmit == TransmitPath::Auto && builder.bind != BindMode::Copy && has_rings {
+        let devices = open_hands(builder, steering, &hands, None)?;
+        if devices.iter().all(|device| device.info().mode == Bound::ZeroCopy) {
+            let without_pump = Some("the NIC fetches frames by itself (zero-copy)".to_owned());
+            return Ok(Devices { devices, pump: None, without_pump });
+        }
+    }
+    let (pump, without_pump) = match builder.transmit {
         TransmitPath::Ring => (None, None),
         TransmitPath::Pump => (Some(make_pump(builder, facts, cores)?), None),
         TransmitPath::Auto => match make_pump(builder, facts, cores) {
@@ -38,32 +47,38 @@ pub(super) fn open(
             Err(error) => (None, Some(reason(error))),
         },
     };
+    let devices = open_hands(builder, steering, &hands, pump.as_ref())?;
+    if let Some(pump) = &pump {
+        pump.begin()?;
+    }
+    Ok(Devices { devices, pump, without_pump })
+}
+
+fn open_hands(
+    builder: &EngineBuilder,
+    steering: &Steering,
+    hands: &[Vec<u32>],
+    pump: Option<&Pump>,
+) -> Result<Vec<XdpDevice>, EngineError> {
     let mut devices = Vec::new();
     for queues in hands {
         let config = QueueConfig {
-            queues,
+            queues: queues.clone(),
             frames: builder.frames,
             bind: builder.bind,
             huge_pages: builder.huge_pages,
             ..QueueConfig::default()
         };
-        let device = match &pump {
+        let device = match pump {
             Some(pump) => XdpDevice::open_with_pump(steering, &config, pump)?,
             None => XdpDevice::open(steering, &config)?,
         };
         if builder.huge_pages && !device.info().huge_pages {
-            return Err(no_huge_pages(&config, cores.len()));
+            return Err(no_huge_pages(device.area().frames() * config.frame_size, hands.len()));
         }
         devices.push(device);
     }
-    let zero_copy = devices.iter().all(|device| device.info().mode == Bound::ZeroCopy);
-    if builder.transmit == TransmitPath::Auto && zero_copy && pump.take().is_some() {
-        without_pump = Some("the NIC fetches frames by itself (zero-copy)".to_owned());
-    }
-    if let Some(pump) = &pump {
-        pump.begin()?;
-    }
-    Ok(Devices { devices, pump, without_pump })
+    Ok(devices)
 }
 
 fn make_pump(builder: &EngineBuilder, facts: &NicFacts, workers: &[usize]) -> Result<Pump, EngineError> {
@@ -93,9 +108,8 @@ fn make_pump(builder: &EngineBuilder, facts: &NicFacts, workers: &[usize]) -> Re
     Ok(Pump::load(&config)?)
 }
 
-fn no_huge_pages(config: &QueueConfig, workers: usize) -> EngineError {
-    let bytes = config.frames as usize * config.frame_size as usize;
-    let pages = bytes.div_ceil(HUGE_PAGE) * workers;
+fn no_huge_pages(bytes: u32, workers: usize) -> EngineError {
+    let pages = (bytes as usize).div_ceil(HUGE_PAGE) * workers;
     EngineError::Config(format!(
         "there are not enough free huge pages of 2 MiB, and {pages} are needed: `sysctl vm.nr_hugepages={pages}` \
          or more, or leave --huge-pages out"

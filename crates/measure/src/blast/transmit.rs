@@ -263,6 +263,7 @@ pub(crate) fn since(now: DeviceStats, before: DeviceStats) -> DeviceStats {
         tx_bytes: now.tx_bytes - before.tx_bytes,
         rx_dropped: now.rx_dropped - before.rx_dropped,
         rx_invalid_descs: now.rx_invalid_descs - before.rx_invalid_descs,
+        rx_unexpected: now.rx_unexpected - before.rx_unexpected,
         rx_ring_full: now.rx_ring_full - before.rx_ring_full,
         fill_ring_empty: now.fill_ring_empty - before.fill_ring_empty,
         tx_invalid_descs: now.tx_invalid_descs - before.tx_invalid_descs,

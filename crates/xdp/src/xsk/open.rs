@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use xsk_rs::config::BindFlags;
 
+use super::sizes::Sizes;
 use super::{Queue, RX_HEADROOM, XdpDevice};
 use crate::device::{Attached, Bound, DeviceInfo, DeviceStats, LINK_HEADERS};
 use crate::error::XdpError;
@@ -48,15 +49,17 @@ pub enum MultiBuffer {
 pub struct QueueConfig {
     /// The queues to serve, as the NIC numbers them.
     pub queues: Vec<u32>,
-    /// Frames of the packet memory, for all queues together. Half of them wait to receive.
+    /// Frames of the packet memory, for all queues together. Half of them wait to receive. Where the NIC takes frames
+    /// into a ring of its own, in zero-copy mode, there are more, for each queue as many as its ring and the RX ring hold.
     pub frames: u32,
     /// Bytes of a frame: 2048 or 4096.
     pub frame_size: u32,
-    /// Entries of each RX ring, a power of two.
+    /// Entries of each RX ring, a power of two. In zero-copy mode there may be fewer: it is to be full before the NIC
+    /// runs out of frames.
     pub rx_ring: u32,
     /// Entries of each TX ring, a power of two.
     pub tx_ring: u32,
-    /// Entries of each fill ring, a power of two.
+    /// Entries of each fill ring, a power of two; more where the NIC's own ring needs them.
     pub fill: u32,
     /// Entries of each completion ring, a power of two.
     pub completion: u32,
@@ -125,9 +128,10 @@ impl XdpDevice {
         check_config(config, &facts)?;
         wait_for_carrier(&facts.name, config.carrier_timeout)?;
         let multi_buffer = wants_multi_buffer(config, &facts)?;
+        let sizes = Sizes::new(config, nic_ring(config, steering, &facts), pump.is_some());
         let (area, seat) = match pump {
             None => {
-                let area = UmemArea::map(config.frames, config.frame_size, 0, config.huge_pages)
+                let area = UmemArea::map(sizes.frames, config.frame_size, 0, config.huge_pages)
                     .map_err(|error| XdpError::system("mapping packet memory", error))?;
                 (area, None)
             }
@@ -154,13 +158,12 @@ impl XdpDevice {
         if !multi_buffer {
             info.max_packet_len = info.max_packet_len.min(config.frame_size - RX_HEADROOM);
         }
-        let share = config.frames as usize / 2 / config.queues.len();
         let mut device = XdpDevice {
             info,
             pool: Pool::new(area),
             queues: Vec::with_capacity(config.queues.len()),
             chunk_shift: config.frame_size.trailing_zeros(),
-            fill_target: share.min(config.fill as usize),
+            fill_target: sizes.fill_target as usize,
             need_wakeup: config.need_wakeup,
             stats: DeviceStats::default(),
             turn: 0,
@@ -172,7 +175,7 @@ impl XdpDevice {
             device.join_pump(seat);
         }
         for queue in &config.queues {
-            device.open_queue(*queue, config, &facts, steering)?;
+            device.open_queue(*queue, config, sizes.rings, &facts, steering)?;
         }
         Ok(device)
     }
@@ -181,6 +184,7 @@ impl XdpDevice {
         &mut self,
         id: u32,
         config: &QueueConfig,
+        rings: RingSizes,
         facts: &NicFacts,
         steering: &Steering,
     ) -> Result<(), XdpError> {
@@ -193,7 +197,7 @@ impl XdpDevice {
             (BindMode::Auto, _) => BindFlags::empty(),
         };
         let socket = loop {
-            match self.bind(id, config, mode, &first) {
+            match self.bind(id, config, rings, mode, &first) {
                 Ok(socket) => break socket,
                 // Some drivers fail in zero-copy instead of declining it, so the kernel does not fall back.
                 Err(BindError::Errno(errno)) if mode.is_empty() && errno != libc::EBUSY => {
@@ -216,7 +220,7 @@ impl XdpDevice {
         self.stats.kick_errors += u64::from(socket.kick_rx().is_err());
         steering.set_socket(id, socket.fd())?;
         let id = u16::try_from(id).unwrap_or(u16::MAX);
-        let sending_limit = config.completion.min(config.tx_ring) as usize;
+        let sending_limit = rings.completion.min(rings.tx) as usize;
         self.queues.push(Queue { id, socket, filled: first.len(), sending: 0, sending_limit, unsent: 0 });
         Ok(())
     }
@@ -225,16 +229,11 @@ impl XdpDevice {
         &self,
         id: u32,
         config: &QueueConfig,
+        rings: RingSizes,
         mut flags: BindFlags,
         first: &[u32],
     ) -> Result<BoundSocket, BindError> {
-        let sizes = RingSizes {
-            rx: config.rx_ring,
-            tx: config.tx_ring,
-            fill: config.fill,
-            completion: config.completion,
-        };
-        let mut registered = Registered::new(self.pool.area(), sizes).map_err(BindError::Other)?;
+        let mut registered = Registered::new(self.pool.area(), rings).map_err(BindError::Other)?;
         for index in first {
             // The ring takes `fill_target` entries, so there is always room.
             let _ = registered.fill_ring().push(u64::from(*index) << self.chunk_shift);
@@ -264,6 +263,12 @@ impl XdpDevice {
             _ => XdpError::system("binding an AF_XDP socket", io::Error::from_raw_os_error(errno)),
         }
     }
+}
+
+/// Descriptors of the NIC's RX ring, if it may take frames of ours. Drivers without such a ring name none.
+fn nic_ring(config: &QueueConfig, steering: &Steering, facts: &NicFacts) -> u32 {
+    let copies = config.bind == BindMode::Copy || steering.mode() == Attached::Generic;
+    if copies { 0 } else { facts.rx_ring.current }
 }
 
 fn check_config(config: &QueueConfig, facts: &NicFacts) -> Result<(), XdpError> {
