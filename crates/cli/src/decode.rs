@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use bypath_measure::export::Output;
 use bypath_trace::read::{Capture, ReadError};
 use bypath_trace::style::ipformat::Ipformat;
-use bypath_trace::style::tcpdump::{Dump, Options, Tcpdump, TimeForm};
+use bypath_trace::style::tcpdump::{Dump, OldOptions, Options, Tcpdump, Tcpdump3, TimeForm};
 use bypath_trace::style::{Names, Style};
 use clap::{ArgAction, Args, ValueEnum};
 
@@ -67,6 +67,14 @@ pub(crate) struct DecodeArgs {
     #[arg(short = '#', long)]
     number: bool,
 
+    /// With tcpdump3: the range of sequence numbers of segments without data too, as in `1:1(0)`.
+    #[arg(long)]
+    empty_ranges: bool,
+
+    /// With tcpdump3: addresses on a line of their own.
+    #[arg(long)]
+    wrap: bool,
+
     /// Names of hosts from this file, which has the form of /etc/hosts, instead.
     #[arg(long, value_name = "FILE", conflicts_with = "numeric")]
     hosts: Option<PathBuf>,
@@ -88,6 +96,8 @@ pub(crate) struct DecodeArgs {
 enum StyleName {
     /// The lines of tcpdump.
     Tcpdump,
+    /// The lines of tcpdump 3, as in traces of the nineties.
+    Tcpdump3,
     /// The layout of IBM's ipformat: a line for each field.
     Ipformat,
     /// The story of the connections: a remark for each packet that says why it was sent.
@@ -102,6 +112,10 @@ impl DecodeArgs {
         }
         Ok(match self.style {
             StyleName::Tcpdump => Box::new(Tcpdump::new(self.tcpdump_options()?, self.names()?)),
+            StyleName::Tcpdump3 => {
+                let old = OldOptions { empty_ranges: self.empty_ranges, wrap: self.wrap };
+                Box::new(Tcpdump3::new(self.tcpdump_options()?, old, self.names()?))
+            }
             StyleName::Ipformat => Box::new(Ipformat::new()),
             StyleName::Story => Box::new(self.connections.story()),
         })
@@ -235,7 +249,13 @@ fn one(path: &Path, style: &mut dyn Style, out: &mut dyn Write, live: bool) -> R
     };
     let failed = |error| Failure::Read { path: name.clone(), error };
     let mut capture = Capture::open(input).map_err(failed)?;
+    let mut known = 0;
     loop {
+        capture.advance().map_err(failed)?;
+        if capture.interfaces().len() != known {
+            known = capture.interfaces().len();
+            style.interfaces(capture.interfaces());
+        }
         match capture.next_record() {
             Ok(Some(record)) => style.record(&record, out)?,
             Ok(None) => return Ok(()),

@@ -67,6 +67,14 @@ pub struct Interface {
     pub(crate) clock: pcapng::Clock,
 }
 
+impl Interface {
+    /// One that keeps whole packets.
+    #[must_use]
+    pub fn named(name: &str, link: LinkType) -> Interface {
+        Interface { link, snap_len: 0, name: Some(name.to_owned()), clock: pcapng::Clock::default() }
+    }
+}
+
 /// The format of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -132,6 +140,17 @@ impl<R: Read> Capture<R> {
             Format::Pcapng => self.next_pcapng(),
             _ => self.next_pcap(),
         }
+    }
+
+    /// Reads up to the next packet, so that [`interfaces`](Capture::interfaces) knows the one that it is of.
+    ///
+    /// # Errors
+    /// As [`next_record`](Capture::next_record).
+    pub fn advance(&mut self) -> Result<(), ReadError> {
+        if self.format == Format::Pcapng {
+            self.next_block()?;
+        }
+        Ok(())
     }
 
     /// The format that it has.

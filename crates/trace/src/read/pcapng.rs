@@ -111,6 +111,13 @@ impl<R: Read> Capture<R> {
     }
 
     pub(super) fn next_pcapng(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+        let Some((kind, len)) = self.next_block()? else { return Ok(None) };
+        let found = self.packet(kind, self.window.ahead(len))?;
+        Ok(Some(self.lend(found, len)))
+    }
+
+    /// Takes in what comes before the next block of a packet. Returns its type and its length, and has it in the window.
+    pub(super) fn next_block(&mut self) -> Result<Option<(u32, usize)>, ReadError> {
         loop {
             let got = self.window.peek(12)?.len();
             if got == 0 {
@@ -146,8 +153,7 @@ impl<R: Read> Capture<R> {
                 self.window.take(len as usize);
                 continue;
             }
-            let found = self.packet(kind, block)?;
-            return Ok(Some(self.lend(found, len as usize)));
+            return Ok(Some((kind, len as usize)));
         }
     }
 

@@ -11,6 +11,7 @@ pub use names::Names;
 
 use std::io::{self, Write};
 
+use crate::read::Interface;
 use crate::record::Record;
 
 /// A form in which packets are printed. `bypath decode` calls [`begin`](Style::begin) once, [`record`](Style::record) for
@@ -23,6 +24,11 @@ pub trait Style {
     fn begin(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let _ = out;
         Ok(())
+    }
+
+    /// The interfaces of the capture, as far as it has told of them. Comes before the first packet that is of a new one.
+    fn interfaces(&mut self, interfaces: &[Interface]) {
+        let _ = interfaces;
     }
 
     /// A packet.

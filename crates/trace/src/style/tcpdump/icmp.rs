@@ -43,7 +43,8 @@ impl Printer {
         Ok(())
     }
 
-    fn icmp_message(&mut self, bytes: &[u8], kind: u8, code: u8) -> Printed {
+    /// What a message says, from its first byte on.
+    pub(super) fn icmp_message(&mut self, bytes: &[u8], kind: u8, code: u8) -> Printed {
         match kind {
             0 | 8 => {
                 let (id, sequence) = (u16_in(bytes, 4)?, u16_in(bytes, 6)?);

@@ -64,6 +64,11 @@ const REPORTS: &[(u16, &str)] =
 /// Where the packet begins that an error quotes.
 const QUOTED: usize = 8;
 
+/// The name of a message's type.
+pub(super) fn type_name(kind: u8) -> Option<&'static str> {
+    super::named(TYPES, u16::from(kind))
+}
+
 impl Printer {
     pub(super) fn icmp6(&mut self, bytes: &[u8], len: usize, around: &Around<'_>) -> Printed {
         self.protocol = "icmp6";
@@ -82,7 +87,7 @@ impl Printer {
             }
         }
         self.page.put("ICMP6, ");
-        match super::named(TYPES, u16::from(kind)) {
+        match type_name(kind) {
             Some(name) => self.page.put(name),
             None => say!(self.page, "unknown icmp6 type ({kind})"),
         };

@@ -10,7 +10,9 @@ use crate::style::page::say;
 impl Printer {
     pub(super) fn ipv6(&mut self, bytes: &[u8], len: usize) -> Printed {
         self.protocol = "ip6";
-        array_in::<40>(bytes, 0)?;
+        if bytes.len() < 40 {
+            return Err(self.cut());
+        }
         if len < 40 {
             say!(self.page, "truncated-ip6 {len}");
             return Ok(());

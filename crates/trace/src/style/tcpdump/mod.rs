@@ -16,6 +16,7 @@ mod icmp6;
 mod ip;
 mod ip6;
 mod link;
+mod old;
 mod options;
 mod tcp;
 mod udp;
@@ -30,6 +31,7 @@ use crate::record::Record;
 use clock::Clock;
 pub use clock::TimeForm;
 use flows::Flows;
+pub use old::{OldOptions, Tcpdump3};
 
 /// What is asked of the style, as of tcpdump.
 #[derive(Clone, Debug, Default)]
@@ -124,6 +126,11 @@ impl Style for Tcpdump {
 }
 
 impl Printer {
+    fn new(options: Options, names: Names) -> Printer {
+        let (flows, page) = (Flows::default(), Page::default());
+        Printer { options, names, flows, page, protocol: "", ended: false }
+    }
+
     fn packet(&mut self, record: &Record<'_>) {
         if record.data.is_empty() {
             self.page.put("[Invalid header: caplen==0]");
