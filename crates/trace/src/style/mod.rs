@@ -2,6 +2,7 @@
 
 pub mod conversations;
 pub mod follow;
+pub mod fields;
 pub mod ipformat;
 mod names;
 pub(crate) mod page;

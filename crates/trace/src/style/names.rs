@@ -69,6 +69,16 @@ impl Names {
         self.protocols.get(&number).map(String::as_str)
     }
 
+    /// The port of this name: that of TCP, or of UDP where TCP has none or UDP is meant.
+    #[must_use]
+    pub fn port_of(&self, name: &str, is_udp: bool) -> Option<u16> {
+        let of = |table: &HashMap<u16, String>| {
+            table.iter().find(|(_, known)| *known == name).map(|(port, _)| *port)
+        };
+        let tcp = if is_udp { None } else { of(&self.tcp) };
+        tcp.or_else(|| of(&self.udp))
+    }
+
     /// The name of a TCP port.
     #[must_use]
     pub fn tcp(&self, port: u16) -> Option<&str> {
