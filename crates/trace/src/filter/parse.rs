@@ -263,7 +263,7 @@ impl<'a> Parser<'a> {
             Some(Subject::Ip6) => Family::V6,
             None => Family::Any,
             Some(Subject::Ether) => {
-                let number = match self.peek() {
+                let number = match self.peek().map(|word| word.trim_start_matches('\\')) {
                     Some("ip") => u32::from(ethertype::IPV4),
                     Some("ip6") => u32::from(ethertype::IPV6),
                     Some("arp") => u32::from(ethertype::ARP),
