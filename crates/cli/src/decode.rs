@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bypath_measure::export::Output;
+use bypath_trace::filter::Filter;
+use bypath_trace::layers::dissect;
 use bypath_trace::read::{Capture, ReadError};
+use bypath_trace::style::fields::{self, Field, Fields, Json};
 use bypath_trace::style::ipformat::Ipformat;
 use bypath_trace::style::tcpdump::{Dump, OldOptions, Options, Tcpdump, Tcpdump3, TimeForm};
 use bypath_trace::style::{Names, Style};
@@ -28,6 +31,15 @@ pub(crate) struct DecodeArgs {
     /// The form in which packets are printed.
     #[arg(long, value_name = "NAME", default_value = "tcpdump")]
     style: StyleName,
+
+    /// Only packets that this filter takes, written as for tcpdump: "host 198.18.0.2 and tcp port 80". Expressions with
+    /// brackets are not known.
+    #[arg(short, long, value_name = "EXPRESSION")]
+    filter: Option<String>,
+
+    /// With the styles fields and json: this field, by tshark's name for it. Can be given more than once.
+    #[arg(short = 'F', long = "field", value_name = "NAME")]
+    fields: Vec<String>,
 
     /// No names of hosts, ports and makers of interfaces. Names come from /etc/hosts, /etc/services and /etc/protocols; no
     /// name server is asked.
@@ -98,6 +110,10 @@ enum StyleName {
     Tcpdump,
     /// The lines of tcpdump 3, as in traces of the nineties.
     Tcpdump3,
+    /// An array of objects, one for each packet, with tshark's names of fields.
+    Json,
+    /// Columns with tabs between them, by tshark's names of fields.
+    Fields,
     /// The layout of IBM's ipformat: a line for each field.
     Ipformat,
     /// The story of the connections: a remark for each packet that says why it was sent.
@@ -116,9 +132,31 @@ impl DecodeArgs {
                 let old = OldOptions { empty_ranges: self.empty_ranges, wrap: self.wrap };
                 Box::new(Tcpdump3::new(self.tcpdump_options()?, old, self.names()?))
             }
+            StyleName::Json => Box::new(Json::new(self.columns(&[])?)),
+            StyleName::Fields => Box::new(Fields::new(self.columns(fields::USUAL)?)),
             StyleName::Ipformat => Box::new(Ipformat::new()),
             StyleName::Story => Box::new(self.connections.story()),
         })
+    }
+
+    /// The fields that are asked for, or else these.
+    fn columns(&self, usual: &[&str]) -> Result<Vec<&'static Field>, Failure> {
+        let find = |name: &str| {
+            fields::find(name).ok_or_else(|| {
+                let known: Vec<&str> = fields::known().iter().map(|field| field.name).collect();
+                Failure::Usage(format!("there is no field \"{name}\"; there are {}", known.join(", ")))
+            })
+        };
+        match self.fields.as_slice() {
+            [] => usual.iter().map(|name| find(name)).collect(),
+            names => names.iter().map(|name| find(name)).collect(),
+        }
+    }
+
+    fn filter(&self) -> Result<Option<Filter>, Failure> {
+        let compile =
+            |text: &String| Filter::compile(text).map_err(|error| Failure::Usage(error.to_string()));
+        self.filter.as_ref().map(compile).transpose()
     }
 
     /// Options that are tcpdump's.
@@ -189,6 +227,12 @@ pub(crate) fn run(args: &DecodeArgs) -> ExitCode {
         Err(Failure::Write(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("bypath: {failure}");
+            let is_begun = !matches!(failure, Failure::Usage(_) | Failure::Names { .. } | Failure::Output(_));
+            if args.style == StyleName::Json && !is_begun {
+                // Whoever asked for an array gets one.
+                let error = serde_json::json!([{ "error": failure.to_string() }]);
+                crate::print(&format!("{error}\n"));
+            }
             if matches!(failure, Failure::Usage(_)) {
                 return ExitCode::from(crate::output::USAGE);
             }
@@ -199,19 +243,21 @@ pub(crate) fn run(args: &DecodeArgs) -> ExitCode {
 
 fn decode(args: &DecodeArgs) -> Result<(), Failure> {
     let mut style = args.style()?;
+    let filter = args.filter()?;
+    let filter = filter.as_ref();
     match &args.output {
         None => {
             // Not through the standard library's buffer, which looks for the ends of lines.
             let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
             let live = stdout.is_terminal();
             let mut out = BufWriter::with_capacity(OUTPUT_BUFFER, stdout);
-            let decoded = all(args, style.as_mut(), &mut out, live);
+            let decoded = all(args, filter, style.as_mut(), &mut out, live);
             out.flush()?;
             decoded
         }
         Some(path) => {
             let mut out = BufWriter::with_capacity(OUTPUT_BUFFER, Whole(Output::create(path)?));
-            let decoded = all(args, style.as_mut(), &mut out, false);
+            let decoded = all(args, filter, style.as_mut(), &mut out, false);
             let whole = out.into_inner().map_err(|error| error.into_error())?;
             // What could be read of a damaged capture is worth having, and the exit code tells of the rest.
             whole.0.commit()?;
@@ -221,11 +267,17 @@ fn decode(args: &DecodeArgs) -> Result<(), Failure> {
 }
 
 /// All files, between the beginning and the end that the style has.
-fn all(args: &DecodeArgs, style: &mut dyn Style, out: &mut dyn Write, live: bool) -> Result<(), Failure> {
+fn all(
+    args: &DecodeArgs,
+    filter: Option<&Filter>,
+    style: &mut dyn Style,
+    out: &mut dyn Write,
+    live: bool,
+) -> Result<(), Failure> {
     style.begin(out)?;
     let mut decoded = Ok(());
     for path in &args.files {
-        decoded = one(path, style, out, live);
+        decoded = one(path, filter, style, out, live);
         if let Err(failure) = &decoded {
             if !matches!(failure, Failure::Write(_)) {
                 style.failed(&failure.to_string(), out)?;
@@ -240,7 +292,13 @@ fn all(args: &DecodeArgs, style: &mut dyn Style, out: &mut dyn Write, live: bool
     decoded
 }
 
-fn one(path: &Path, style: &mut dyn Style, out: &mut dyn Write, live: bool) -> Result<(), Failure> {
+fn one(
+    path: &Path,
+    filter: Option<&Filter>,
+    style: &mut dyn Style,
+    out: &mut dyn Write,
+    live: bool,
+) -> Result<(), Failure> {
     let name = if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() };
     let input: Box<dyn Read> = if path.as_os_str() == "-" {
         Box::new(io::stdin().lock())
@@ -257,7 +315,12 @@ fn one(path: &Path, style: &mut dyn Style, out: &mut dyn Write, live: bool) -> R
             style.interfaces(capture.interfaces());
         }
         match capture.next_record() {
-            Ok(Some(record)) => style.record(&record, out)?,
+            Ok(Some(record)) => {
+                let takes = |filter: &Filter| filter.takes(&record, &dissect(record.link, record.data));
+                if filter.is_none_or(takes) {
+                    style.record(&record, out)?;
+                }
+            }
             Ok(None) => return Ok(()),
             Err(error) => return Err(failed(error)),
         }

@@ -1,8 +1,8 @@
 //! The forms in which packets are printed.
 
 pub mod conversations;
-pub mod follow;
 pub mod fields;
+pub mod follow;
 pub mod ipformat;
 mod names;
 pub(crate) mod page;
