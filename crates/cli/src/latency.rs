@@ -439,6 +439,6 @@ fn note_engine(result: &mut RunResult, engine: &Engine) {
     let (info, stats) = (engine.info(), engine.stats());
     bypath_measure::conditions::engine(info, &mut result.conditions);
     bypath_measure::conditions::transmitted(&stats, &mut result.conditions);
-    result.notes.extend(bypath_measure::conditions::pump_notes(info, &stats));
+    result.notes.extend(bypath_measure::conditions::engine_notes(info, &stats));
     result.drops.extend(stats.drops.into_iter().filter(|(_, count)| *count > 0));
 }

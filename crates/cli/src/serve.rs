@@ -336,6 +336,12 @@ fn tell(args: &ServeArgs, config: &ServeConfig, engine: &Engine) {
     };
     let (driver, mode, xdp) = (&info.driver, &info.mode, &info.xdp);
     text.push_str(&format!("on {} ({driver}, {mode}, {xdp}, sends by {sends})\n", info.interface));
+    if info.queues.len() > 1 {
+        text.push_str(&format!("{} queues, spreading of packets: {}\n", info.queues.len(), info.spreading));
+    }
+    for advice in &info.advice {
+        text.push_str(&format!("{advice}\n"));
+    }
     if let Some(reason) = &info.without_pump {
         text.push_str(&format!("no pump: {reason}\n"));
     }
@@ -365,7 +371,7 @@ fn fill(result: &mut RunResult, engine: &Engine, stats: &EngineStats, totals: &[
     result.drops = stats.drops.iter().cloned().collect();
     conditions::engine(engine.info(), &mut result.conditions);
     conditions::transmitted(stats, &mut result.conditions);
-    result.notes.extend(conditions::pump_notes(engine.info(), stats));
+    result.notes.extend(conditions::engine_notes(engine.info(), stats));
 }
 
 /// Tells what was done, or what is wrong.

@@ -38,6 +38,10 @@ pub struct EngineInfo {
     pub congestion_control: String,
     /// With `none` the window that nothing moves, bytes: figures measured with it tell nothing of a shared network.
     pub fixed_window: Option<u32>,
+    /// Whether both directions of a connection come to the same queue: `one queue`, `symmetric`, `not symmetric`, `unknown`.
+    pub spreading: String,
+    /// What stands in the way of speed: cores, interrupts and queues that lie badly, and what helps.
+    pub advice: Vec<String>,
     /// By which way frames leave: `ring`, `pump`, or `auto`, the pump under load.
     pub transmit_path: String,
     /// The core that the pump takes while it runs, if there is a pump.

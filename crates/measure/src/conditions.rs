@@ -91,9 +91,21 @@ pub fn transmitted(stats: &EngineStats, conditions: &mut Conditions) {
     conditions.transmit_path = Some(path.to_owned());
 }
 
-/// What a reader should know of the pump: what it did, and what was in its way.
-pub fn pump_notes(info: &EngineInfo, stats: &EngineStats) -> Vec<String> {
-    let mut notes = Vec::new();
+/// What a reader should know of what the engine ran on: what lies badly, how many packets came to a worker that was not
+/// theirs, what the pump did and what was in its way.
+pub fn engine_notes(info: &EngineInfo, stats: &EngineStats) -> Vec<String> {
+    let mut notes = info.advice.clone();
+    if info.queues.len() > 1 {
+        notes.push(format!("{} queues, spreading of packets: {}", info.queues.len(), info.spreading));
+    }
+    if stats.handed_off > 0 {
+        let share = stats.handed_off as f64 / stats.rx_packets.max(1) as f64 * 100.0;
+        notes.push(format!(
+            "{} packets, {share:.1} % of those received, came to a worker that does not have their flow and were copied to \
+             the one that has",
+            stats.handed_off
+        ));
+    }
     if let Some(reason) = &info.without_pump {
         notes.push(format!("no pump: {reason}"));
     }

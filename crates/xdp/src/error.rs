@@ -117,6 +117,19 @@ pub enum XdpError {
         /// What would do.
         remedy: &'static str,
     },
+    /// The packet memory would be larger than what is free.
+    #[error(
+        "{frames} frames need {} MiB of packet memory, and {} MiB are available: ask for fewer frames, or use fewer workers",
+        .wanted >> 20, .available >> 20
+    )]
+    NoMemory {
+        /// Frames asked for.
+        frames: u64,
+        /// Bytes that they take.
+        wanted: u64,
+        /// Bytes that the kernel could give.
+        available: u64,
+    },
     /// An address is already owned in the other way.
     #[error(
         "{address} is already owned in another way: give it up first; an address is either the engine's own or shared by ports"

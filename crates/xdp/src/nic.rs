@@ -177,7 +177,32 @@ fn program_name(id: u32) -> Option<String> {
     (answer == 0).then(|| text(&name))
 }
 
+/// How a NIC spreads packets, as its driver tells (`struct ethtool_rxfh`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RssTable {
+    /// The hash is Toeplitz.
+    pub(crate) toeplitz: bool,
+    /// Source and destination are combined before they are hashed.
+    pub(crate) combines_directions: bool,
+    pub(crate) key: Vec<u8>,
+    /// Which queue each value of the hash, modulo their number, goes to.
+    pub(crate) queues: Vec<u32>,
+}
+
+/// Where the interface sits on its bus, and how it spreads packets, if the driver tells.
+pub(crate) fn bus_and_rss(name: &str) -> Result<(String, Option<RssTable>), XdpError> {
+    let nic = Query::open(name)?;
+    let driver = nic.driver();
+    // `bus_info` follows name, version and firmware version.
+    let bus = text(driver.rest.get(32..64).unwrap_or_default());
+    Ok((bus, nic.rss()))
+}
+
 // <linux/ethtool.h>
+const ETHTOOL_GRSSH: u32 = 0x46;
+const ETH_RSS_HASH_TOP: u8 = 1;
+/// Words of tables and keys that are read; NICs have up to 2048 and 64 bytes.
+const RSS_WORDS: usize = 4096;
 const ETHTOOL_GDRVINFO: u32 = 0x03;
 const ETHTOOL_GLINK: u32 = 0x0a;
 const ETHTOOL_GRINGPARAM: u32 = 0x10;
@@ -217,6 +242,19 @@ struct DriverInfo {
 struct Numbers<const N: usize> {
     command: u32,
     values: [u32; N],
+}
+
+/// `struct ethtool_rxfh`, with room for the table and the key behind it.
+#[repr(C)]
+struct Rxfh {
+    command: u32,
+    context: u32,
+    table_len: u32,
+    key_len: u32,
+    function: u8,
+    transformation: u8,
+    reserved: [u8; 6],
+    data: [u32; RSS_WORDS],
 }
 
 /// A socket to ask about one interface.
@@ -301,6 +339,36 @@ impl Query {
 
     fn number(&self, command: u32) -> Option<u32> {
         self.numbers::<1>(command).map(|[value]| value)
+    }
+
+    fn rss(&self) -> Option<RssTable> {
+        let ask = |table_len: u32, key_len: u32| {
+            let mut answer = Box::new(Rxfh {
+                command: ETHTOOL_GRSSH,
+                context: 0,
+                table_len,
+                key_len,
+                function: 0,
+                transformation: 0,
+                reserved: [0; 6],
+                data: [0; RSS_WORDS],
+            });
+            self.ethtool(&mut *answer).ok().map(|()| answer)
+        };
+        // Sizes of zero ask for the sizes.
+        let sizes = ask(0, 0)?;
+        let (table, key) = (sizes.table_len as usize, sizes.key_len as usize);
+        if table == 0 || table + key.div_ceil(4) > RSS_WORDS {
+            return None;
+        }
+        let answer = ask(sizes.table_len, sizes.key_len)?;
+        let key_words = answer.data.get(table..)?.iter().flat_map(|word| word.to_ne_bytes());
+        Some(RssTable {
+            toeplitz: answer.function & ETH_RSS_HASH_TOP != 0,
+            combines_directions: answer.transformation != 0,
+            key: key_words.take(key).collect(),
+            queues: answer.data.get(..table)?.to_vec(),
+        })
     }
 
     fn driver(&self) -> DriverInfo {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use crossbeam::queue::SegQueue;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
+use crate::error::XdpError;
 use crate::frame::Frame;
 
 /// Names an area for the life of the process; never used twice.
@@ -171,6 +172,19 @@ impl Drop for UmemArea {
         if let Err(error) = unsafe { munmap(self.base.as_ptr().cast(), self.mapped) } {
             tracing::warn!(%error, "packet memory could not be unmapped");
         }
+    }
+}
+
+/// Whether so many frames fit the memory that is free. Asked before they are mapped: pages are taken at once then, and
+/// the kernel would end processes to have them.
+pub(crate) fn check_memory(frames: u64, frame_size: u32) -> Result<(), XdpError> {
+    let wanted = frames.saturating_mul(frame_size.into());
+    let table = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let row = table.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = row.and_then(|row| row.split_whitespace().next()?.parse::<u64>().ok());
+    match kib.map(|kib| kib << 10) {
+        Some(available) if wanted > available => Err(XdpError::NoMemory { frames, wanted, available }),
+        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The devices of an engine's workers, and the pump beside them where one is wanted.
 
 use bypath_xdp::{
-    Attached, BindMode, Bound, Device, NicFacts, Pump, PumpConfig, PumpUse, QueueConfig, Steering,
-    TransmitPath, XdpDevice, XdpError,
+    Attached, BindMode, Bound, Device, NicFacts, Placement, Pump, PumpConfig, PumpUse, QueueConfig,
+    Spreading, Steering, TransmitPath, XdpDevice, XdpError, placement,
 };
 
 use super::EngineBuilder;
@@ -79,6 +79,17 @@ fn open_hands(
         devices.push(device);
     }
     Ok(devices)
+}
+
+/// How packets are spread over queues, and advice about where queues, cores and interrupts lie.
+pub(super) fn placement(facts: &NicFacts, queues: &[u32], cores: &[usize]) -> (String, Vec<String>) {
+    match Placement::read(facts) {
+        Ok(placement) => {
+            let advice = placement::advice(&facts.name, &placement, queues, cores, placement::node_of_core);
+            (placement.spreading.to_string(), advice)
+        }
+        Err(_) => (Spreading::Unknown.to_string(), Vec::new()),
+    }
 }
 
 fn make_pump(builder: &EngineBuilder, facts: &NicFacts, workers: &[usize]) -> Result<Pump, EngineError> {

@@ -155,7 +155,10 @@ fn set_up(
         client_ports: Candidates::All,
         worker: (0, cores.len()),
     };
+    let (spreading, advice) = devices::placement(&facts, &queues, &cores);
     let info = EngineInfo {
+        spreading,
+        advice,
         interface: builder.interface.clone(),
         mode: first.mode.to_string(),
         xdp: attach,
@@ -210,6 +213,10 @@ fn place_workers(builder: &EngineBuilder, available: u32) -> Result<(Vec<u32>, V
     };
     if let Some(missing) = cores.iter().find(|c| !present.contains(c)) {
         let text = format!("core {missing} does not exist or may not be used: there are {present:?}");
+        return Err(EngineError::Config(text));
+    }
+    if let Some((_, twice)) = cores.iter().enumerate().find(|(at, core)| cores[..*at].contains(core)) {
+        let text = format!("core {twice} is named twice: each worker needs a core of its own");
         return Err(EngineError::Config(text));
     }
     if cores.is_empty() || cores.len() > queues.len() {

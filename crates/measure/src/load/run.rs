@@ -121,7 +121,7 @@ pub fn run(
     watched.watch.end(&mut result.conditions);
     let stats = engine.stop();
     crate::conditions::transmitted(&stats, &mut result.conditions);
-    result.notes.extend(crate::conditions::pump_notes(engine.info(), &stats));
+    result.notes.extend(crate::conditions::engine_notes(engine.info(), &stats));
     drop(engine);
     let sink_errors = plan.writers.into_iter().filter_map(super::sink::SinkWriter::finish).collect();
     let facts = Facts { settings, collected, stats, steps: plan.steps, window: plan.window, sink_errors };

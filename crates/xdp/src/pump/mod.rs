@@ -27,7 +27,7 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use crate::device::LINK_HEADERS;
 use crate::error::XdpError;
 use crate::nic::{self, NicFacts};
-use crate::umem::UmemArea;
+use crate::umem::{UmemArea, check_memory};
 use keeper::Keeper;
 use layout::PUMP_MAX_RINGS;
 use layout::{Mapped, Ring, State, map_shared};
@@ -220,6 +220,7 @@ impl Pump {
                 remedy: "it does not exist, or this process may not use it (see: taskset -p $$)",
             });
         }
+        check_memory(u64::from(config.devices) * u64::from(config.frames), PUMP_CHUNK)?;
         let loaded = program::load(config)?;
         let seats = (0..config.devices).map(|_| SeatNote::default()).collect();
         let shared = Arc::new(Shared {

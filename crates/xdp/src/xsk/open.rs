@@ -18,7 +18,7 @@ use crate::pool::Pool;
 use crate::pump::{PUMP_CHUNK, Pump};
 use crate::socket::{BindError, BoundSocket, BusyPoll, Registered, RingSizes};
 use crate::steer::{MAX_QUEUES, Steering};
-use crate::umem::UmemArea;
+use crate::umem::{UmemArea, check_memory};
 
 /// How sockets are asked to be bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -131,6 +131,7 @@ impl XdpDevice {
         let sizes = Sizes::new(config, nic_ring(config, steering, &facts), pump.is_some());
         let (area, seat) = match pump {
             None => {
+                check_memory(sizes.frames.into(), config.frame_size)?;
                 let area = UmemArea::map(sizes.frames, config.frame_size, 0, config.huge_pages)
                     .map_err(|error| XdpError::system("mapping packet memory", error))?;
                 (area, None)

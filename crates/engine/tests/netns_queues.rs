@@ -1,0 +1,93 @@
+//! Many queues: changes under load, hand-off between workers, and what is said at the start. Needs root.
+
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bypath::{Engine, EngineBuilder, TcpStream};
+use bypath_lab::{Lab, Pattern, TcpJob, TcpService, kernel_tcp};
+
+const MIB: u64 = 1 << 20;
+const LONG: Duration = Duration::from_secs(60);
+const OURS: Pattern = Pattern::new(1);
+const THEIRS: Pattern = Pattern::new(2);
+
+fn engine(lab: &Lab) -> EngineBuilder {
+    Engine::builder().netns(lab.near().netns()).interface(lab.near().interface())
+}
+
+fn exchange(engine: &Engine, service: &TcpService, bytes: u64) {
+    let stream = TcpStream::connect_timeout(engine, service.address(), LONG).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert_eq!(std::io::copy(&mut OURS.reader(bytes), &mut &stream).unwrap(), bytes);
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        let (mut received, mut mismatch) = (0, None);
+        kernel_tcp::receive(&stream, Some(THEIRS), &mut received, &mut mismatch).unwrap();
+        assert_eq!((received, mismatch), (bytes, None));
+    });
+}
+
+#[test]
+fn netns_flows_stay_whole_while_ethtool_changes_the_queues() {
+    let lab = Lab::builder().name_prefix("q").queues(2).up().unwrap();
+    let job = TcpJob::Exchange(THEIRS, 16 * MIB, OURS);
+    let service = TcpService::start(lab.far(), lab.far().at(9000), job).unwrap();
+    let engine = engine(&lab).cores(vec![0, 1]).start().unwrap();
+    let over = AtomicBool::new(false);
+    let changes = std::thread::scope(|scope| {
+        let changer = scope.spawn(|| {
+            let mut changes = 0;
+            while !over.load(Ordering::Relaxed) {
+                // With one queue at the other end all packets come to our first; with two they are spread again.
+                let count = if changes % 2 == 0 { "1" } else { "2" };
+                lab.far().output("ethtool", &["-L", lab.far().interface(), "tx", count]).unwrap();
+                changes += 1;
+            }
+            changes
+        });
+        let transfers: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| exchange(&engine, &service, 16 * MIB))).collect();
+        let outcomes: Vec<_> = transfers.into_iter().map(|transfer| transfer.join().is_ok()).collect();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(outcomes, [true; 4]);
+        changer.join().unwrap()
+    });
+    for report in service.reports(4, LONG).unwrap() {
+        assert_eq!((report.received, report.mismatch, report.error), (16 * MIB, None, None));
+    }
+    assert!(changes >= 2, "the queues changed only {changes} times");
+    let stats = engine.stop();
+    assert!(stats.handed_off > 0, "no packet came to the other worker: {:?}", stats.workers);
+}
+
+#[test]
+fn netns_queues_that_are_served_cannot_be_taken_away() {
+    let lab = Lab::builder().name_prefix("q").queues(2).up().unwrap();
+    let service =
+        TcpService::start(lab.far(), lab.far().at(9000), TcpJob::Exchange(THEIRS, MIB, OURS)).unwrap();
+    let engine = engine(&lab).start().unwrap();
+    let refused = lab.near().output("ethtool", &["-L", lab.near().interface(), "rx", "1"]);
+    assert!(refused.is_err(), "{refused:?}");
+    exchange(&engine, &service, MIB);
+    assert_eq!(engine.info().queues, [0, 1]);
+    assert_eq!(engine.info().spreading, "unknown");
+    assert_eq!(engine.info().advice, Vec::<String>::new());
+}
+
+#[test]
+fn netns_workers_that_cannot_be_are_told_with_what_can() {
+    let lab = Lab::builder().name_prefix("q").up().unwrap();
+    let refusal = |builder: EngineBuilder| builder.start().unwrap_err().to_string();
+    let error = refusal(engine(&lab).cores(vec![0, 1]));
+    assert!(error.contains("2 workers cannot share 1 queues") && error.contains("ethtool -L"), "{error}");
+    let error = refusal(engine(&lab).cores(vec![4_000]));
+    assert!(error.contains("core 4000 does not exist"), "{error}");
+    let error = refusal(engine(&lab).cores(vec![0, 0]));
+    assert!(error.contains("core 0") && error.contains("twice"), "{error}");
+    let error = refusal(engine(&lab).queues(vec![3]));
+    assert!(error.contains("no queue 3"), "{error}");
+    let error = refusal(engine(&lab).frames(u32::MAX));
+    assert!(error.contains("memory") && error.contains("frames"), "{error}");
+}
