@@ -118,6 +118,8 @@ enum StyleName {
     Ipformat,
     /// The story of the connections: a remark for each packet that says why it was sent.
     Story,
+    /// A sequence diagram of the connections, as an HTML page.
+    Diagram,
 }
 
 impl DecodeArgs {
@@ -136,6 +138,7 @@ impl DecodeArgs {
             StyleName::Fields => Box::new(Fields::new(self.columns(fields::USUAL)?)),
             StyleName::Ipformat => Box::new(Ipformat::new()),
             StyleName::Story => Box::new(self.connections.story()),
+            StyleName::Diagram => Box::new(self.connections.diagram()),
         })
     }
 

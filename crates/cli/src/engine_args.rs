@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
-use bypath::{AttachMode, BindMode, CongestionControl, Engine, EngineBuilder, Poll, TransmitPath};
+use bypath::{AttachMode, BindMode, CongestionControl, Engine, EngineBuilder, Poll, TapSink, TransmitPath};
 use clap::{Args, ValueEnum};
 
 /// Where the engine attaches and how it runs.
@@ -64,9 +65,19 @@ pub(crate) struct EngineArgs {
     /// 1 MiB or as many bytes as are named.
     #[arg(long, value_name = "NAME[:BYTES]", default_value = "cubic")]
     pub(crate) cc: CongestionChoice,
+
+    /// Who watches the engine's packets.
+    #[arg(skip)]
+    watcher: Arc<OnceLock<TapSink>>,
 }
 
 impl EngineArgs {
+    /// Lets the engine that is built from here on be watched.
+    pub(crate) fn watch(&self, sink: TapSink) {
+        // There is one engine, and one who watches it.
+        let _ = self.watcher.set(sink);
+    }
+
     /// The engine that these options describe. `--netns` is entered by [`crate::stack`] before.
     pub(crate) fn builder(&self) -> EngineBuilder {
         let mut builder = Engine::builder()
@@ -88,6 +99,9 @@ impl EngineArgs {
             })
             .huge_pages(self.huge_pages)
             .congestion_control(self.cc.algorithm);
+        if let Some(sink) = self.watcher.get().cloned() {
+            builder = builder.tap(sink);
+        }
         if let Some(core) = self.pump_core {
             builder = builder.pump_core(core);
         }

@@ -17,8 +17,10 @@ use signal_hook::iterator::Signals;
 
 use crate::engine_args::EngineArgs;
 use crate::file_sink::Destination;
+use crate::live_story::LiveStory;
 use crate::output::{self, INTERRUPTED, Record, USAGE};
 use crate::stack::{Stack, StackChoice, StackError, enter_netns};
+use crate::story_args::DetailLevel;
 use crate::transfer::{Job, Jobs, Watch};
 
 /// How long the transfers may take to stop by themselves after Ctrl-C.
@@ -109,6 +111,15 @@ pub(crate) struct GetArgs {
     /// then counted and dropped.
     #[arg(long)]
     json: bool,
+
+    /// Tell the story of the transfer while it goes on: each packet, why it was sent and what it changed. It goes to
+    /// stdout, and to stderr where --json or "-o -" need that; a body without -o or -O is counted and dropped.
+    #[arg(long)]
+    story: bool,
+
+    /// How much the story tells.
+    #[arg(long, value_name = "LEVEL", default_value = "normal", requires = "story")]
+    detail: DetailLevel,
 
     /// Use IPv4 addresses only.
     #[arg(short = '4', long, conflicts_with = "ipv6")]
@@ -215,7 +226,7 @@ impl GetArgs {
                 Some(path) if path.as_os_str() == "-" => Destination::Stdout,
                 Some(path) => Destination::File(path.clone()),
                 None if self.remote_name => Destination::File(remote_name(url)?),
-                None if self.json => Destination::Nowhere,
+                None if self.json || self.story => Destination::Nowhere,
                 None => Destination::Stdout,
             };
             if self.json && destination == Destination::Stdout {
@@ -287,9 +298,32 @@ pub(crate) fn run(args: &GetArgs) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return refuse(args, USAGE, &format!("cannot watch for Ctrl-C: {error}")),
     };
+    if args.stack == StackChoice::Kernel && args.story {
+        return refuse(
+            args,
+            USAGE,
+            "--story is told from the engine's packets; with --stack kernel there are none",
+        );
+    }
+    let to_stderr = args.json || args.output.iter().any(|path| path.as_os_str() == "-");
+    let story = args.story.then(|| {
+        let (sink, story) = LiveStory::start(args.detail, to_stderr);
+        args.engine.watch(sink);
+        story
+    });
     // Lives until the records are printed: stopping it may take a moment.
     let stack = Arc::new(OnceLock::new());
-    match supervise(args, jobs, &stack, signals) {
+    let outcome = supervise(args, jobs, &stack, signals);
+    if let Some(story) = story {
+        if let Some(Stack::Engine(engine)) = stack.get() {
+            // So that the ends of the connections are told.
+            engine.stop();
+        }
+        if let Err(error) = story.finish() {
+            eprintln!("bypath: cannot write the story: {error}");
+        }
+    }
+    match outcome {
         Ok(records) => finish(args, &records),
         Err(error) => refuse(args, error.exit_code, &error.message),
     }

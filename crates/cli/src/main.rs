@@ -12,6 +12,7 @@ mod get;
 mod lab_cmd;
 mod latency;
 mod live;
+mod live_story;
 mod load;
 mod man;
 mod output;

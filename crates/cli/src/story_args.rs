@@ -2,6 +2,7 @@
 //! how much a story tells.
 
 use bypath_trace::conversation::End;
+use bypath_trace::diagram::Diagram;
 use bypath_trace::story::{Detail, Story};
 use bypath_trace::style::Style;
 use bypath_trace::style::conversations::Conversations;
@@ -27,6 +28,10 @@ pub(crate) struct StoryArgs {
     /// Follow what one end has sent only.
     #[arg(long, value_name = "END", requires = "follow")]
     follow_from: Option<FollowEnd>,
+
+    /// Draw this connection only, with --style diagram.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    connection: Option<u64>,
 
     /// How much a story tells: what matters, a remark for each packet, or all numbers as well.
     #[arg(long, value_name = "LEVEL", default_value = "normal")]
@@ -91,6 +96,11 @@ impl StoryArgs {
             FollowEnd::Server => End::Server,
         });
         self.follow.map(|id| Box::new(Follow::new(id, form, only)) as Box<dyn Style>)
+    }
+
+    /// The picture that was asked for.
+    pub(crate) fn diagram(&self) -> Diagram {
+        Diagram::new(self.connection)
     }
 
     /// A story of the detail that was asked for.

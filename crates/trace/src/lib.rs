@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod conversation;
+pub mod diagram;
 pub mod filter;
 pub mod layers;
 mod numbers;

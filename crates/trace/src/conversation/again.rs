@@ -98,7 +98,8 @@ fn cause(x: &Side, y: &Side, from: Offset, to: Offset, now: i64, before: Option<
     let behind = x.sacked.total() - x.sacked.covered(Offset::MIN / 2, to);
     if y.duplicates >= 3 && is_head {
         Cause::DuplicateAcks(y.duplicates)
-    } else if behind > 0 && x.sacked.covered(from, to) == 0 && (!timed_out || waited < rto * 2) {
+    } else if behind > 0 && x.sacked.covered(from, to) == 0 && (!timed_out || waited < rto.saturating_mul(2))
+    {
         Cause::Sacked(behind)
     } else if timed_out {
         Cause::Timeout(1)

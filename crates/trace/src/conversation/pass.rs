@@ -295,7 +295,7 @@ pub(super) fn tell_window(x: &mut Side, y: &Side, segment: &Segment<'_>, marks: 
     {
         let closed = (segment.time.0 - closed_at).max(0);
         window.was_closed_for = Some(closed);
-        x.counts.closed_ns += closed as u64;
+        x.counts.closed_ns = x.counts.closed_ns.saturating_add(closed as u64);
         *marks |= Marks::WINDOW_OPENED;
     }
     x.window = Some(now);

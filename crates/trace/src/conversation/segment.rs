@@ -108,6 +108,9 @@ impl Options {
     }
 }
 
+/// Times are held within 146 years of 1970, so that the time between any two can be told.
+const FARTHEST: i64 = (1 << 62) - 1;
+
 /// A TCP segment of a capture.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
@@ -156,7 +159,7 @@ impl<'a> Segment<'a> {
         };
         Some(Self {
             number: record.number,
-            time: record.time,
+            time: Timestamp(record.time.0.clamp(-FARTHEST, FARTHEST)),
             interface: record.interface,
             from: SocketAddr::new(from, tcp.source),
             to: SocketAddr::new(to, tcp.destination),

@@ -5,8 +5,8 @@
 //! Facts are chosen in `teller` and `others`, sentences are in `sentences` and nowhere else.
 
 mod others;
-mod sentences;
-mod summary;
+pub(crate) mod sentences;
+pub(crate) mod summary;
 mod talk;
 mod teller;
 
@@ -22,7 +22,7 @@ use crate::style::Style;
 
 use others::LookUps;
 use talk::{LeftOut, Talk};
-use teller::Background;
+use teller::{Background, Remark};
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,14 +93,9 @@ impl Story {
         format!("{number:>6} {:>12.6}  ", since as f64 / 1e9)
     }
 
-    fn segment(
-        &mut self,
-        record: &Record<'_>,
-        segment: &Segment<'_>,
-        observation: &Observation,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        let Some(conversation) = self.table.of(segment) else { return Ok(()) };
+    /// What there is to say about a segment, after its observation.
+    fn remark(&mut self, segment: &Segment<'_>, observation: &Observation) -> Option<Remark> {
+        let conversation = self.table.of(segment)?;
         let [client, server] = conversation.addresses();
         let mut background = Background::default();
         if observation.first {
@@ -120,9 +115,20 @@ impl Story {
             if self.announced.len() >= MOST {
                 self.announced.clear();
             }
-            self.announced.insert(place, (record.number, observation.from, observation.conversation));
+            self.announced.insert(place, (segment.number, observation.from, observation.conversation));
         }
-        let remark = teller::remark(observation, segment, conversation, talk, &background, &words);
+        Some(teller::remark(observation, segment, conversation, talk, &background, &words))
+    }
+
+    fn segment(
+        &mut self,
+        record: &Record<'_>,
+        segment: &Segment<'_>,
+        observation: &Observation,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let Some(remark) = self.remark(segment, observation) else { return Ok(()) };
+        let Some(talk) = self.talks.get_mut(&observation.conversation) else { return Ok(()) };
         if !teller::is_told(&remark, self.detail) {
             talk.left_out.add(observation, record);
             return Ok(());
@@ -205,6 +211,42 @@ impl LeftOut {
             self.acks += 1;
         }
     }
+}
+
+impl Story {
+    /// The next packet, for whoever tells the story in another form: what is observed, and the remark about it.
+    pub(crate) fn listen(&mut self, record: &Record<'_>) -> Option<Heard> {
+        let mut packets = std::mem::take(&mut self.packets);
+        let heard = self.listen_to(record, &packets.read(record));
+        self.packets = packets;
+        heard
+    }
+
+    fn listen_to(&mut self, record: &Record<'_>, packet: &Packet<'_>) -> Option<Heard> {
+        if ends(packet).is_some_and(|ends| self.is_told_elsewhere(ends, record.interface)) {
+            return None;
+        }
+        let Some(segment) = packet.segment(record) else {
+            others::tell(packet, &mut self.look_ups, record.number, record.time.0);
+            return None;
+        };
+        let observation = self.table.observe(&segment);
+        for conversation in self.table.retired() {
+            self.talks.remove(&conversation.id());
+        }
+        let remark = self.remark(&segment, &observation)?;
+        let summary = self.table.of(&segment)?.summary();
+        Some(Heard { observation, text: remark.text, matters: remark.matters, summary })
+    }
+}
+
+/// A segment and what there is to say about it.
+pub(crate) struct Heard {
+    pub(crate) observation: Observation,
+    pub(crate) text: String,
+    pub(crate) matters: bool,
+    /// What the connection has come to with it.
+    pub(crate) summary: Summary,
 }
 
 impl Style for Story {

@@ -54,7 +54,7 @@ impl LookUps {
             return say::looks_up(&questions);
         }
         let asked = self.asked.remove(&(ends.1, ends.0, message.id()));
-        let asked = asked.map(|(packet, then)| (packet, time - then));
+        let asked = asked.map(|(packet, then)| (packet, time.saturating_sub(then)));
         let mut told = Vec::new();
         let question = message.questions().next().map(|q| q.name.to_string());
         let mut more = 0;

@@ -800,6 +800,49 @@ pub(super) fn other_view(interface: u32) -> String {
     format!("The same connections were also seen on interface {interface}; they are told once.")
 }
 
-pub(super) fn reading_failed(error: &str) -> String {
+pub(crate) fn reading_failed(error: &str) -> String {
     format!("Here the capture ends: {error}")
+}
+
+// The picture. Arrows have the terms of the protocol, which are the same in every language.
+
+pub(crate) const DIAGRAM_TITLE: &str = "TCP sequence diagram";
+pub(crate) const CLIENT: &str = "client";
+pub(crate) const SERVER: &str = "server";
+pub(crate) const LEGEND: [(&str, &str); 6] = [
+    ("data", "data"),
+    ("ack", "acknowledgment"),
+    ("open", "SYN, FIN, RST"),
+    ("again", "sent again"),
+    ("lost", "lost"),
+    ("odd", "duplicate ACK, out of order, window"),
+];
+
+pub(crate) fn overview(end: End) -> String {
+    format!("Bytes of the {} over time: a dot for each segment. A click goes to the packet.", self::end(end))
+}
+
+pub(crate) fn pause(ns: i64) -> String {
+    format!("{} pass", Time(ns))
+}
+
+pub(crate) fn not_drawn(packets: u64) -> String {
+    format!("{} more packets are not drawn.", Count(packets))
+}
+
+pub(crate) fn no_connection() -> String {
+    "There is no TCP connection in this capture.".to_owned()
+}
+
+pub(crate) fn help() -> String {
+    "n and p go to the next and the previous remark; point at an arrow for all that is known of the packet."
+        .to_owned()
+}
+
+pub(crate) fn only_remarks() -> String {
+    "hide acknowledgments".to_owned()
+}
+
+pub(crate) fn more_connections(n: u64) -> String {
+    format!("{} are not drawn: --connection N draws one.", several(n, "more connection"))
 }
