@@ -32,7 +32,7 @@ pub struct Unwrapped<'a> {
 /// The state of one link: what has to be remembered of the frames of each direction to read the next ones.
 ///
 /// Without directions, which some captures do not have, it finds out by addresses and checksums whose a frame is.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Link {
     sent: Expander,
     received: Expander,
@@ -128,6 +128,29 @@ impl Link {
             return false;
         }
         self.received.any(same_host) || self.sent.any(reversed_host)
+    }
+}
+
+/// The links of a capture, one for each of its interfaces.
+#[derive(Debug, Default)]
+pub struct Links {
+    links: Vec<(u32, Link)>,
+}
+
+impl Links {
+    /// Interfaces that are kept apart. Captures have few; those beyond these share the last one's link.
+    const MOST: usize = 64;
+
+    /// The link of an interface.
+    pub fn of(&mut self, interface: u32) -> &mut Link {
+        let known = self.links.iter().position(|(of, _)| *of == interface);
+        let place = known.unwrap_or_else(|| {
+            if self.links.len() < Self::MOST {
+                self.links.push((interface, Link::new()));
+            }
+            self.links.len() - 1
+        });
+        &mut self.links[place].1
     }
 }
 

@@ -10,8 +10,7 @@ mod auth;
 mod control;
 pub mod hdlc;
 mod header;
-#[cfg(test)]
-mod lines;
+pub(crate) mod lines;
 mod link;
 mod message;
 mod options;
@@ -19,6 +18,6 @@ mod options;
 pub use auth::{Chap, Pap};
 pub use control::{Code, Control, Items};
 pub use header::{Header, Protocol};
-pub use link::{Carried, Link, Unwrapped};
+pub use link::{Carried, Link, Links, Unwrapped};
 pub use message::Message;
 pub use options::{CcpOption, IpcpOption, LcpOption};

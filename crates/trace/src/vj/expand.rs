@@ -44,7 +44,7 @@ pub enum Tossed {
     },
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Slot {
     headers: Headers,
     /// Whether the last headers are known to be those of the sender.
@@ -64,7 +64,7 @@ struct Rebuilt {
 }
 
 /// Expands the frames of one direction of a link. It has all 256 slots, whatever the ends agreed on.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Expander {
     slots: Vec<Option<Slot>>,
     /// The slot that a frame without a number means.

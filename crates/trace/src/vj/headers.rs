@@ -20,7 +20,7 @@ pub(super) mod flag {
 }
 
 /// Headers of an IPv4 packet that carries TCP, or says so to the one who reads them.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Headers {
     bytes: [u8; MAX_LEN],
     ip_len: u8,

@@ -91,7 +91,8 @@ impl Printer {
             LinkType::LINUX_SLL => self.cooked(data, len),
             LinkType::LINUX_SLL2 => self.cooked_2(data, len),
             LinkType::NULL | LinkType(108) => self.null(record.link, data, len),
-            link => self.other(link, data, len),
+            link if crate::ppp::Link::has(link) => self.ppp(record),
+            link => self.other(link, len),
         }
     }
 
@@ -285,23 +286,9 @@ impl Printer {
         self.ip_of_either_version(from(data, 4), len.saturating_sub(4))
     }
 
-    /// Links that tcpdump prints in its own way, and we in ours: what is inside is as it would be.
-    fn other(&mut self, link: LinkType, data: &[u8], len: usize) -> Printed {
-        self.protocol = "ppp";
-        match crate::layers::dissect(link, data).link {
-            Link::Ppp { protocol, header_len, .. } => match protocol {
-                0x0021 => self.ipv4(from(data, header_len), len.saturating_sub(header_len)),
-                0x0057 => self.ipv6(from(data, header_len), len.saturating_sub(header_len)),
-                protocol => {
-                    say!(self.page, "PPP protocol 0x{protocol:04x}, length {len}");
-                    Ok(())
-                }
-            },
-            Link::Unknown if link != LinkType::PPP => {
-                say!(self.page, "link type {}, length {len}", link.0);
-                Ok(())
-            }
-            _ => Err(Cut),
-        }
+    /// Links that are not known here.
+    fn other(&mut self, link: LinkType, len: usize) -> Printed {
+        say!(self.page, "link type {}, length {len}", link.0);
+        Ok(())
     }
 }

@@ -18,6 +18,7 @@ mod ip6;
 mod link;
 mod old;
 mod options;
+mod ppp;
 mod tcp;
 mod udp;
 
@@ -27,6 +28,7 @@ use super::Style;
 use super::names::Names;
 use super::page::Page;
 use crate::layers::bytes::{array_at, u8_at, u16_at, u32_at};
+use crate::ppp::Links;
 use crate::record::Record;
 use clock::Clock;
 pub use clock::TimeForm;
@@ -87,6 +89,8 @@ struct Printer {
     options: Options,
     names: Names,
     flows: Flows,
+    /// What PPP frames before this one said.
+    links: Links,
     /// The line until now.
     page: Page,
     /// The protocol that is being printed.
@@ -104,7 +108,15 @@ impl Tcpdump {
         let (flows, page) = (Flows::default(), Page::default());
         Tcpdump {
             clock,
-            printer: Printer { options, names, flows, page, protocol: "", ended: false },
+            printer: Printer {
+                options,
+                names,
+                flows,
+                links: Links::default(),
+                page,
+                protocol: "",
+                ended: false,
+            },
             count: 0,
         }
     }
@@ -128,7 +140,7 @@ impl Style for Tcpdump {
 impl Printer {
     fn new(options: Options, names: Names) -> Printer {
         let (flows, page) = (Flows::default(), Page::default());
-        Printer { options, names, flows, page, protocol: "", ended: false }
+        Printer { options, names, flows, links: Links::default(), page, protocol: "", ended: false }
     }
 
     fn packet(&mut self, record: &Record<'_>) {
