@@ -324,7 +324,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Copies every packet that is received or sent to the other end of a tap, see [`crate::tap`]. Off by default, and
+    /// Copies every packet that is received or sent to the other end of a tap, see [`mod@crate::tap`]. Off by default, and
     /// without cost then.
     #[must_use]
     pub fn tap(mut self, sink: TapSink) -> Self {

@@ -73,6 +73,8 @@ pub use segment_log::AckedSegment;
 pub use service::{ConnectionId, Service, ServiceConnection};
 pub use socket::{Report, TcpInfo, TcpListener, TcpStream, UdpSocket};
 pub use source::SendSource;
-pub use tap::{Tap, TapMeaning, TapOptions, TapRecord, TapSink, TapStats, TapVerdict, TapWriter, tap};
+pub use tap::{
+    Tap, TapInterface, TapMeaning, TapOptions, TapRecord, TapSink, TapStats, TapVerdict, TapWriter, tap,
+};
 pub use worker::Poll;
 pub use worker_stats::WorkerStats;

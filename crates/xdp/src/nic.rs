@@ -42,6 +42,8 @@ pub struct NicFacts {
     pub mac: MacAddr,
     /// Largest IP packet in bytes.
     pub mtu: u32,
+    /// Of the link, bits a second, as the driver has it.
+    pub speed: Option<u64>,
     /// Kernel driver; empty when unknown.
     pub driver: String,
     /// Version the driver reports; empty when unknown.
@@ -87,6 +89,7 @@ impl NicFacts {
             ifindex,
             mac: nic.mac()?,
             mtu: nic.mtu()?,
+            speed: nic.speed(),
             driver: text(&driver.driver),
             driver_version: text(&driver.version),
             up,
@@ -203,6 +206,7 @@ const ETHTOOL_GRSSH: u32 = 0x46;
 const ETH_RSS_HASH_TOP: u8 = 1;
 /// Words of tables and keys that are read; NICs have up to 2048 and 64 bytes.
 const RSS_WORDS: usize = 4096;
+const ETHTOOL_GSET: u32 = 0x01;
 const ETHTOOL_GDRVINFO: u32 = 0x03;
 const ETHTOOL_GLINK: u32 = 0x0a;
 const ETHTOOL_GRINGPARAM: u32 = 0x10;
@@ -377,6 +381,13 @@ impl Query {
         // A driver that does not answer leaves the names empty.
         let _ = self.ethtool(&mut info);
         info
+    }
+
+    /// `struct ethtool_cmd` has the speed in two halves, in Mbit/s; all ones: unknown.
+    fn speed(&self) -> Option<u64> {
+        let settings = self.numbers::<10>(ETHTOOL_GSET)?;
+        let mbits = (settings[2] & 0xffff) | (settings[6] << 16);
+        (mbits != 0 && mbits != u32::MAX && mbits != 0xffff).then_some(u64::from(mbits) * 1_000_000)
     }
 
     fn offloads(&self) -> Vec<(String, bool)> {

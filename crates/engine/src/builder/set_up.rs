@@ -25,6 +25,7 @@ use crate::route::{Prefix, RouteEntry, RouteTable};
 use crate::service::NoService;
 use crate::socket::shared::WorkerPort;
 use crate::stack::{Stack, StackConfig};
+use crate::tap::{TapInterface, TapSink};
 use crate::template::Medium;
 use crate::worker::{Command, Links, Worker, WorkerWaker};
 
@@ -195,7 +196,17 @@ fn set_up(
         let reserved = reserved.map_err(EngineError::io("reserving source ports (see client_ports)"))?;
         stack_config.client_ports = Candidates::Reserved(Arc::new(reserved));
     }
-    start_workers(&mut plane, devices, &cores, &stack_config, builder, control)?;
+    let seen = TapInterface {
+        name: first.name.clone(),
+        mac: first.mac.0,
+        driver: first.driver.clone(),
+        mtu: first.mtu,
+        speed: facts.speed,
+        mode: first.mode.to_string(),
+        xdp: info.xdp.clone(),
+    };
+    let tap = builder.tap.take().map(|sink| (sink.interface(&seen), sink));
+    start_workers(&mut plane, devices, &cores, &stack_config, (builder, tap), control)?;
     if shared {
         plane.learn(&interface.neighbors);
     }
@@ -277,7 +288,7 @@ fn start_workers(
     devices: Vec<XdpDevice>,
     cores: &[usize],
     config: &StackConfig,
-    mut builder: EngineBuilder,
+    (mut builder, tap): (EngineBuilder, Option<(usize, TapSink)>),
     control: &Sender<ControlMessage>,
 ) -> Result<(), EngineError> {
     let count = devices.len();
@@ -336,8 +347,8 @@ fn start_workers(
             to_workers,
             from_workers,
         };
-        let tap = builder.tap.as_ref().map(|sink| sink.writer(index, epoch));
-        let worker = Worker::new(index, device, stack, links, builder.poll).since(epoch).tapped(tap);
+        let writer = tap.as_ref().map(|(interface, sink)| sink.writer(*interface, index, epoch));
+        let worker = Worker::new(index, device, stack, links, builder.poll).since(epoch).tapped(writer);
         let core = cores.get(index).copied().unwrap_or_default();
         let thread = std::thread::Builder::new()
             .name(format!("bypath-{index}"))

@@ -16,8 +16,8 @@ mod record;
 mod tests;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
@@ -47,6 +47,25 @@ impl Default for TapOptions {
     }
 }
 
+/// An interface whose packets a tap has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TapInterface {
+    /// Its name.
+    pub name: String,
+    /// Hardware address.
+    pub mac: [u8; 6],
+    /// Kernel driver.
+    pub driver: String,
+    /// Largest IP packet, bytes.
+    pub mtu: u32,
+    /// Bits a second, where the driver tells.
+    pub speed: Option<u64>,
+    /// How the AF_XDP sockets are bound: `zerocopy`, `copy`.
+    pub mode: String,
+    /// Where the steering program runs: `native`, `generic`.
+    pub xdp: String,
+}
+
 /// What has passed a tap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TapStats {
@@ -63,7 +82,11 @@ pub fn tap(options: TapOptions) -> (TapSink, Tap) {
     let (sender, receiver) = unbounded();
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     let clock = Clock { at: Instant::now(), unix_ns: i64::try_from(unix).unwrap_or(i64::MAX) };
-    (TapSink { options, clock, sources: sender }, Tap::new(receiver, clock))
+    let interfaces = Interfaces::default();
+    (
+        TapSink { options, clock, interfaces: interfaces.clone(), sources: sender },
+        Tap::new(receiver, clock, interfaces),
+    )
 }
 
 /// One moment by both clocks: all times of a tap are reckoned from it, so that a clock that is set meanwhile does
@@ -90,17 +113,30 @@ impl Clock {
 pub struct TapSink {
     options: TapOptions,
     clock: Clock,
+    interfaces: Interfaces,
     sources: Sender<Source>,
 }
 
+/// By their numbers. Written when devices are opened, never by a worker.
+type Interfaces = Arc<Mutex<Vec<TapInterface>>>;
+
 impl TapSink {
-    /// The writer of worker number `worker`, whose times are nanoseconds since `epoch`.
-    pub fn writer(&self, worker: usize, epoch: Instant) -> TapWriter {
+    /// The number of an interface; the same one has the same number again.
+    pub fn interface(&self, interface: &TapInterface) -> usize {
+        let mut known = self.interfaces.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().position(|one| one == interface).unwrap_or_else(|| {
+            known.push(interface.clone());
+            known.len() - 1
+        })
+    }
+
+    /// The writer of worker number `worker` on that interface, whose times are nanoseconds since `epoch`.
+    pub fn writer(&self, interface: usize, worker: usize, epoch: Instant) -> TapWriter {
         let (producer, consumer) = byte_ring(self.options.ring_bytes.max(1 << 16));
         let state = Arc::new(SourceState::default());
         let base = self.clock.unix_of(epoch);
         // A reader that has gone wants no packets; the ring fills up and that is all.
-        let _ = self.sources.send(Source { worker, base, ring: consumer, state: state.clone() });
+        let _ = self.sources.send(Source { interface, worker, base, ring: consumer, state: state.clone() });
         TapWriter::new(producer, state, self.options.snap_len)
     }
 }
@@ -108,6 +144,7 @@ impl TapSink {
 /// What a reader is given of each writer.
 #[derive(Debug)]
 struct Source {
+    interface: usize,
     worker: usize,
     /// Unix time of the writer's epoch, nanoseconds.
     base: i64,

@@ -5,6 +5,7 @@
 //! until it says that what it will record is younger.
 
 use std::collections::VecDeque;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crossbeam::channel::TryRecvError;
 
 use super::meaning::{Note, TapMeaning, TapVerdict};
 use super::record::{HEADER_LEN, Header, Kind, record_len};
-use super::{ASLEEP, Clock, Source, Sources, TapStats};
+use super::{ASLEEP, Clock, Interfaces, Source, SourceState, Sources, TapInterface, TapStats};
 use crate::counters::cause_name;
 
 /// Shortest and longest sleep of a reader that waits: what comes meanwhile waits in the rings.
@@ -26,6 +27,8 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(4);
 pub struct TapRecord<'a> {
     /// When, in nanoseconds since 1970.
     pub time_ns: i64,
+    /// Which of the tap's interfaces, see [`Tap::interfaces`].
+    pub interface: usize,
     /// The worker's number.
     pub worker: usize,
     /// The interface's queue.
@@ -86,7 +89,10 @@ struct Lane {
 pub struct Tap {
     sources: Sources,
     clock: Clock,
+    interfaces: Interfaces,
     lanes: Vec<Lane>,
+    /// What the workers have counted that are gone, by interface.
+    past: Vec<TapStats>,
     /// There will be no more lanes.
     complete: bool,
     /// Where a packet is put together that goes round the end of its ring.
@@ -94,8 +100,14 @@ pub struct Tap {
 }
 
 impl Tap {
-    pub(super) fn new(sources: Sources, clock: Clock) -> Self {
-        Self { sources, clock, lanes: Vec::new(), complete: false, whole: Vec::new() }
+    pub(super) fn new(sources: Sources, clock: Clock, interfaces: Interfaces) -> Self {
+        let (lanes, past, whole) = (Vec::new(), Vec::new(), Vec::new());
+        Self { sources, clock, interfaces, lanes, past, complete: false, whole }
+    }
+
+    /// The interfaces so far; every record's is among them.
+    pub fn interfaces(&self) -> Vec<TapInterface> {
+        self.interfaces.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Unix time of the moment at which the tap was made, in nanoseconds.
@@ -125,7 +137,22 @@ impl Tap {
         for lane in &mut self.lanes {
             lane.give_back();
         }
+        self.part_with_workers();
         count
+    }
+
+    /// Those that have ended, with everything handed over, are forgotten but for their figures.
+    fn part_with_workers(&mut self) {
+        let past = &mut self.past;
+        self.lanes.retain(|lane| {
+            let stays = !lane.closed || !lane.found.is_empty();
+            if !stays {
+                let number = lane.source.interface;
+                past.resize(past.len().max(number + 1), TapStats::default());
+                past[number].add(&lane.source.state);
+            }
+            stays
+        });
     }
 
     /// Hands over packets until all workers have ended, or `stop` says so: then what is there is the last.
@@ -154,12 +181,22 @@ impl Tap {
 
     /// What the workers have counted so far.
     pub fn stats(&mut self) -> TapStats {
-        self.meet_workers();
         let mut sum = TapStats::default();
-        for Lane { source, .. } in &self.lanes {
-            sum.packets += source.state.packets.load(Ordering::Relaxed);
-            sum.missed += source.state.missed.load(Ordering::Relaxed);
-            sum.missed_bytes += source.state.missed_bytes.load(Ordering::Relaxed);
+        for number in 0..self.interfaces().len().max(1) {
+            let one = self.stats_of(number);
+            sum.packets += one.packets;
+            sum.missed += one.missed;
+            sum.missed_bytes += one.missed_bytes;
+        }
+        sum
+    }
+
+    /// The same for one of the interfaces.
+    pub fn stats_of(&mut self, interface: usize) -> TapStats {
+        self.meet_workers();
+        let mut sum = self.past.get(interface).copied().unwrap_or_default();
+        for lane in self.lanes.iter().filter(|lane| lane.source.interface == interface) {
+            sum.add(&lane.source.state);
         }
         sum
     }
@@ -196,6 +233,14 @@ impl Tap {
             self.lanes.iter().enumerate().filter_map(|(at, lane)| Some((first(lane)?, at))).min()?;
         let waits = |lane: &Lane| lane.found.is_empty() && !lane.closed && lane.floor <= time;
         (!self.lanes.iter().any(waits)).then_some(next)
+    }
+}
+
+impl TapStats {
+    fn add(&mut self, state: &SourceState) {
+        self.packets += state.packets.load(Ordering::Relaxed);
+        self.missed += state.missed.load(Ordering::Relaxed);
+        self.missed_bytes += state.missed_bytes.load(Ordering::Relaxed);
     }
 }
 
@@ -268,6 +313,7 @@ impl Lane {
         }
         TapRecord {
             time_ns: self.unix(header.time),
+            interface: self.source.interface,
             worker: self.source.worker,
             queue: header.queue,
             original_len: header.original,

@@ -36,7 +36,7 @@ impl Rig {
     }
 
     fn writer(&self, worker: usize) -> TapWriter {
-        self.sink.writer(worker, self.epoch)
+        self.sink.writer(0, worker, self.epoch)
     }
 
     fn drain(&mut self) -> Vec<Got> {
@@ -182,7 +182,7 @@ fn a_worker_with_nothing_to_show_holds_the_others_back_until_its_time_has_come()
 fn it_is_over_when_all_writers_are_gone_and_nobody_can_make_another() {
     let Rig { sink, mut tap, epoch } = Rig::small();
     assert!(!tap.is_over());
-    let mut writer = sink.writer(0, epoch);
+    let mut writer = sink.writer(0, 0, epoch);
     sent(&mut writer, b"last");
     writer.handed_over(1);
     drop(sink);
@@ -202,6 +202,25 @@ fn who_stops_reading_gets_what_waits_for_others() {
     let mut count = 0;
     rig.tap.run(|| true, |_| count += 1);
     assert_eq!(count, 1);
+}
+
+#[test]
+fn figures_are_kept_of_workers_that_are_gone_and_told_by_interface() {
+    let mut rig = Rig::small();
+    let names =
+        ["near0", "far0", "near0"].map(|name| TapInterface { name: name.into(), ..TapInterface::default() });
+    let numbers = names.each_ref().map(|interface| rig.sink.interface(interface));
+    assert_eq!(numbers, [0, 1, 0]);
+    assert_eq!(rig.tap.interfaces(), names[..2]);
+    for number in numbers {
+        let mut writer = rig.sink.writer(number, 0, rig.epoch);
+        sent(&mut writer, b"x");
+        writer.handed_over(1);
+        drop(writer);
+        rig.drain();
+    }
+    assert_eq!([0, 1].map(|number| rig.tap.stats_of(number).packets), [2, 1]);
+    assert_eq!(rig.tap.stats().packets, 3);
 }
 
 #[test]
@@ -243,7 +262,7 @@ fn two_workers_and_a_reader_in_threads_of_their_own() {
     let Rig { sink, mut tap, epoch } = Rig::new(TapOptions { ring_bytes: 1 << 18, ..TapOptions::default() });
     let workers: Vec<_> = (0..2)
         .map(|worker| {
-            let mut writer = sink.writer(worker, epoch);
+            let mut writer = sink.writer(0, worker, epoch);
             std::thread::spawn(move || {
                 let now = || epoch.elapsed().as_nanos() as u64;
                 for n in 0..EACH {
