@@ -1,6 +1,7 @@
 //! Measurements on the engine: load patterns, raw frames, histograms, verdicts, and the results that are made of them.
 
 pub mod blast;
+pub mod capture;
 pub mod conditions;
 pub mod export;
 pub mod histogram;

@@ -33,6 +33,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::capture::CaptureSummary;
 pub use conditions::{Clock, Conditions, MachineLoad};
 pub use counters::{Rates, Totals};
 pub use latency::{HistogramSummary, IntervalLatency, metric};
@@ -169,6 +170,9 @@ pub struct RunResult {
     /// Over the repeats, by the metric's path in this document (`rates.requests_per_second`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub spread: BTreeMap<String, Spread>,
+    /// The capture that was taken meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<CaptureSummary>,
     /// What else a reader should know: oddities that did no harm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -204,6 +208,7 @@ impl RunResult {
             verdict: None,
             repeats: Vec::new(),
             spread: BTreeMap::new(),
+            capture: None,
             notes: Vec::new(),
         }
     }

@@ -110,6 +110,12 @@ impl Tap {
         self.interfaces.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The same for who takes records meanwhile.
+    pub fn watch_interfaces(&self) -> impl Fn() -> Vec<TapInterface> + use<> {
+        let interfaces = self.interfaces.clone();
+        move || interfaces.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Unix time of the moment at which the tap was made, in nanoseconds.
     pub fn began_ns(&self) -> i64 {
         self.clock.unix_ns

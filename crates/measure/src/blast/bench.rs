@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bypath::tap::{TapSink, TapWriter};
 use bypath_xdp::{Device, DeviceStats};
 use core_affinity::CoreId;
 use crossbeam::channel::{Sender, unbounded};
@@ -15,6 +16,7 @@ use super::pacer::Rate;
 use super::port::{InterfaceCounters, Port};
 use super::receive::{ReceiveGauge, ReceivePlan, ReceiveReport, Receiver, receive};
 use super::transmit::{TransmitGauge, TransmitPlan, TransmitReport, since, transmit};
+use crate::capture::{TappedDevice, tapped_writer};
 use crate::histogram::{Merge, NanoHistogram};
 
 /// How long after the call the workers begin, all at once.
@@ -129,11 +131,14 @@ pub struct Bench {
     pub ports: Vec<Port>,
     /// Processors to pin workers to, near ones first. Empty: not pinned.
     pub cores: Vec<usize>,
+    /// Has a copy of every frame.
+    pub tap: Option<TapSink>,
 }
 
 /// What a worker is given.
 struct Worker<'a> {
     core: Option<usize>,
+    tap: Option<TapWriter>,
     send: Option<(FrameMaker, TransmitPlan)>,
     receive: Option<&'a ReceivePlan>,
     gauges: &'a Gauges,
@@ -172,6 +177,8 @@ impl Bench {
         let before = self.counters()?;
         let verdicts: Vec<_> = self.ports.iter().map(Port::verdicts).collect();
         let devices: Vec<DeviceStats> = self.ports.iter().map(device_stats).collect();
+        // Their memory is there before the first frame is due.
+        let mut taps = self.taps().into_iter();
         let start_ns = now_ns() + START_NS;
         let measured_from = start_ns + plan.warm_up.as_nanos() as u64;
         let receive_plans: Vec<ReceivePlan> =
@@ -192,6 +199,7 @@ impl Bench {
                     });
                     let worker = Worker {
                         core: cores.get(number).copied(),
+                        tap: taps.next(),
                         send,
                         receive: (side.receive || side.reflect).then_some(receiving),
                         gauges: &gauges[number],
@@ -240,6 +248,17 @@ impl Bench {
         Ok(TrialReport { sides, seconds: ns as f64 / 1e9, intervals })
     }
 
+    /// A writer for each worker, in their order.
+    fn taps(&self) -> Vec<TapWriter> {
+        let Some(sink) = &self.tap else { return Vec::new() };
+        let devices = self.ports.iter().flat_map(|port| {
+            let speed = port.facts().speed;
+            port.devices.iter().map(move |device| (device, speed))
+        });
+        let numbered = devices.enumerate();
+        numbered.map(|(number, (device, speed))| tapped_writer(device, sink, number, speed)).collect()
+    }
+
     /// The kernel's counters of all interfaces.
     fn counters(&self) -> Result<Vec<InterfaceCounters>, BlastError> {
         self.ports.iter().map(Port::counters).collect()
@@ -284,6 +303,14 @@ impl Worker<'_> {
         }
         let mut receiver =
             self.receive.map(|plan| Receiver::new(plan, &self.gauges.receive, self.intervals.clone()));
+        let mut tapped;
+        let device: &mut dyn Device = match self.tap {
+            Some(tap) => {
+                tapped = TappedDevice::new(device, tap);
+                &mut tapped
+            }
+            None => device,
+        };
         let queue = device.info().queues.first().map_or(0, |queue| *queue as u16);
         let sent = self.send.map(|(mut maker, plan)| {
             transmit(device, &mut maker, queue, &plan, &self.gauges.transmit, receiver.as_mut())

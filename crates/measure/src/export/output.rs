@@ -22,7 +22,7 @@ pub struct OutputError {
 }
 
 impl OutputError {
-    pub(super) fn new(what: impl Into<String>, source: io::Error) -> OutputError {
+    pub(crate) fn new(what: impl Into<String>, source: io::Error) -> OutputError {
         let problem = match source.kind() {
             ErrorKind::StorageFull => "no space is left there; free some, or name another place".to_owned(),
             ErrorKind::QuotaExceeded => {
@@ -41,6 +41,10 @@ impl OutputError {
             _ => source.to_string(),
         };
         OutputError { what: what.into(), problem, source }
+    }
+
+    pub(crate) fn into_io(self) -> io::Error {
+        self.source
     }
 
     /// What the system said.
