@@ -41,7 +41,7 @@ pub(crate) struct BlastArgs {
 
     /// Frame sizes in bytes, FCS included: 1518, a list 64,512 with weights 64x7,594x4,1518, a range 64-1518, or imix. The
     /// shortest that holds headers and signature by default.
-    #[arg(long, value_name = "SIZES", conflicts_with = "pcap")]
+    #[arg(long, value_name = "SIZES", conflicts_with = "replay")]
     size: Option<Sizes>,
 
     /// Seconds to send, 10 if -n is not given either; with --receive and --reflect, seconds to run, endless by default.
@@ -57,11 +57,11 @@ pub(crate) struct BlastArgs {
     warm_up: Duration,
 
     /// Receive only: frames for --dst-ip and --dst-port, from a `bypath blast` elsewhere. Ends when its senders say so.
-    #[arg(long, conflicts_with_all = ["reflect", "to_dev", "count", "pcap"])]
+    #[arg(long, conflicts_with_all = ["reflect", "to_dev", "count", "replay"])]
     receive: bool,
 
     /// Send every frame for --dst-ip and --dst-port back to where it came from.
-    #[arg(long, conflicts_with_all = ["to_dev", "count", "pcap"])]
+    #[arg(long, conflicts_with_all = ["to_dev", "count", "replay"])]
     reflect: bool,
 
     /// The senders share our clock, being on this machine: measure the time of flight. Implied by --to-dev.
@@ -96,9 +96,11 @@ pub(crate) fn run(args: &BlastArgs) -> ExitCode {
     match Live::open(&args.results, &args.exports, "blast") {
         Err((code, message)) => result.fail(code, message),
         Ok(mut live) => {
-            if let Err(error) = args.measure(&mut result, &mut live) {
-                result.fail(code_of(&error), error.to_string());
-            }
+            args.ports.capture.around(&mut result, |result| {
+                if let Err(error) = args.measure(result, &mut live) {
+                    result.fail(code_of(&error), error.to_string());
+                }
+            });
             live.finish(&mut result);
         }
     }
@@ -159,7 +161,7 @@ impl BlastArgs {
             &ports[0],
             &wanted.iter().map(|w| w.addresses.to_string()).collect::<Vec<_>>(),
         );
-        let mut bench = Bench { ports, cores: self.ports.pins() };
+        let mut bench = Bench { ports, cores: self.ports.pins(), tap: self.ports.capture.sink() };
         judge::conditions(&bench, &mut result.conditions);
         let receives = listens || far.is_some();
         let base = result.clone();
@@ -238,7 +240,7 @@ impl BlastArgs {
             result.set("mean-size-bytes", content.mean_size());
             result.set("flows", content.flows());
             result.set("signature", content.is_signed());
-            result.set("pcap", &self.frames.pcap);
+            result.set("replay", &self.frames.replay);
         }
     }
 

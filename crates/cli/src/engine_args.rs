@@ -7,6 +7,8 @@ use std::sync::{Arc, OnceLock};
 use bypath::{AttachMode, BindMode, CongestionControl, Engine, EngineBuilder, Poll, TapSink, TransmitPath};
 use clap::{Args, ValueEnum};
 
+use crate::capture_args::CaptureArgs;
+
 /// Where the engine attaches and how it runs.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Engine")]
@@ -69,6 +71,9 @@ pub(crate) struct EngineArgs {
     /// Who watches the engine's packets.
     #[arg(skip)]
     watcher: Arc<OnceLock<TapSink>>,
+
+    #[command(flatten)]
+    pub(crate) capture: CaptureArgs,
 }
 
 impl EngineArgs {
@@ -99,7 +104,8 @@ impl EngineArgs {
             })
             .huge_pages(self.huge_pages)
             .congestion_control(self.cc.algorithm);
-        if let Some(sink) = self.watcher.get().cloned() {
+        // A command has one of them.
+        if let Some(sink) = self.watcher.get().cloned().or_else(|| self.capture.sink()) {
             builder = builder.tap(sink);
         }
         if let Some(core) = self.pump_core {

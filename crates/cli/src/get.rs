@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bypath_apps::{ByteRange, CancelToken, Credentials, DataMode};
+use bypath_measure::capture::{CaptureSummary, Recording};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -23,6 +24,8 @@ use crate::stack::{Stack, StackChoice, StackError, enter_netns};
 use crate::story_args::DetailLevel;
 use crate::transfer::{Job, Jobs, Watch};
 
+/// curl's code for what cannot be written.
+const WRITE_ERROR: u8 = 23;
 /// How long the transfers may take to stop by themselves after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -305,6 +308,19 @@ pub(crate) fn run(args: &GetArgs) -> ExitCode {
             "--story is told from the engine's packets; with --stack kernel there are none",
         );
     }
+    let wants_capture = args.engine.capture.pcap.is_some();
+    if wants_capture && args.stack == StackChoice::Kernel {
+        let text = "--pcap shows what the engine does; for --stack kernel there is bypath trace";
+        return refuse(args, USAGE, text);
+    }
+    if wants_capture && args.story {
+        let text = "give --pcap or --story: bypath decode --style story tells the story of a capture";
+        return refuse(args, USAGE, text);
+    }
+    let recording = match args.engine.capture.begin() {
+        Ok(recording) => recording,
+        Err(error) => return refuse(args, WRITE_ERROR, &error.to_string()),
+    };
     let to_stderr = args.json || args.output.iter().any(|path| path.as_os_str() == "-");
     let story = args.story.then(|| {
         let (sink, story) = LiveStory::start(args.detail, to_stderr);
@@ -314,18 +330,29 @@ pub(crate) fn run(args: &GetArgs) -> ExitCode {
     // Lives until the records are printed: stopping it may take a moment.
     let stack = Arc::new(OnceLock::new());
     let outcome = supervise(args, jobs, &stack, signals);
-    if let Some(story) = story {
-        if let Some(Stack::Engine(engine)) = stack.get() {
-            // So that the ends of the connections are told.
-            engine.stop();
-        }
-        if let Err(error) = story.finish() {
-            eprintln!("bypath: cannot write the story: {error}");
-        }
+    if (story.is_some() || recording.is_some())
+        && let Some(Stack::Engine(engine)) = stack.get()
+    {
+        // So that the ends of the connections are told.
+        engine.stop();
     }
-    match outcome {
-        Ok(records) => finish(args, &records),
-        Err(error) => refuse(args, error.exit_code, &error.message),
+    if let Some(story) = story
+        && let Err(error) = story.finish()
+    {
+        eprintln!("bypath: cannot write the story: {error}");
+    }
+    match (outcome, recording.map_or(Ok(None), Recording::finish)) {
+        (Ok(mut records), Ok(captured)) => {
+            for record in &mut records {
+                record.capture.clone_from(&captured);
+            }
+            if let Some(note) = captured.as_ref().and_then(CaptureSummary::note).filter(|_| !args.silent) {
+                eprintln!("bypath: {note}");
+            }
+            finish(args, &records)
+        }
+        (Ok(_), Err(error)) => refuse(args, WRITE_ERROR, &error.to_string()),
+        (Err(error), _) => refuse(args, error.exit_code, &error.message),
     }
 }
 

@@ -146,9 +146,11 @@ pub(crate) fn run(args: &LatencyArgs) -> ExitCode {
     match Live::open(&args.results, &args.exports, "latency") {
         Err((code, message)) => result.fail(code, message),
         Ok(mut live) => {
-            if let Err((code, message)) = args.measure(&mut result, &mut live) {
-                result.fail(code, message);
-            }
+            args.engine.capture.around(&mut result, |result| {
+                if let Err((code, message)) = args.measure(result, &mut live) {
+                    result.fail(code, message);
+                }
+            });
             live.finish(&mut result);
         }
     }
@@ -168,6 +170,12 @@ impl LatencyArgs {
         result.set("time", self.time.map(|time| time.as_secs_f64()));
         result.set("count", self.count);
         result.warm_up_seconds = self.warm_up.as_secs_f64();
+        if self.engine.capture.pcap.is_some()
+            && self.stack == StackChoice::Kernel
+            && self.proto != ProtoChoice::Raw
+        {
+            return Err(usage("--pcap shows what the engine does; for --stack kernel there is bypath trace"));
+        }
         if self.timeout.is_zero() {
             return Err(usage("--timeout must be more than 0 seconds"));
         }
@@ -342,6 +350,7 @@ impl LatencyArgs {
             tx: self.engine.tx,
             pump_core: self.engine.pump_core,
             poll: self.engine.poll,
+            capture: self.engine.capture.clone(),
         };
         let frames = FrameArgs { dst_ip, ..FrameArgs::default() };
         let (near, far) = (ports.near()?, ports.far());
@@ -358,7 +367,7 @@ impl LatencyArgs {
         if let Some(far) = &far {
             open.push(Port::open(far, &[Wanted { addresses: headers.dst_ip, ports: headers.dst_port }])?);
         }
-        let mut bench = Bench { ports: open, cores: ports.pins() };
+        let mut bench = Bench { ports: open, cores: ports.pins(), tap: self.engine.capture.sink() };
         judge::conditions(&bench, &mut result.conditions);
         result.target = Some(headers.dst_ip.to_string());
         let rate = self.rate.unwrap_or(Rate::Frames(RAW_RATE));

@@ -1,6 +1,7 @@
 //! The `bypath` command: arguments in, text or JSON out. What it does is done by the crates below it.
 
 mod blast;
+mod capture_args;
 mod completions;
 mod config;
 mod decode;
@@ -24,6 +25,7 @@ mod rfc2544;
 mod serve;
 mod stack;
 mod story_args;
+mod trace;
 mod transfer;
 mod tui;
 
@@ -69,6 +71,11 @@ enum Command {
     ///
     /// Reads pcap and pcapng. `docs/decode.md` has examples.
     Decode(Box<decode::DecodeArgs>),
+    /// Watch an interface as the kernel sees it, a line a packet, until Enter or Ctrl-C.
+    ///
+    /// What bypath takes from the interface passes the kernel by: its own commands show it with --pcap.
+    /// `docs/capture.md` has examples.
+    Trace(trace::TraceArgs),
     /// Make, show, use and remove a lab: two hosts in network namespaces.
     Lab(lab_cmd::LabArgs),
     /// Show results that were written by --json: one as a page, several side by side.
@@ -96,6 +103,7 @@ fn main() -> ExitCode {
         Ok(Command::Rfc2544(args)) => rfc2544::run(&args),
         Ok(Command::Latency(args)) => latency::run(&args),
         Ok(Command::Decode(args)) => decode::run(&args),
+        Ok(Command::Trace(args)) => trace::run(&args),
         Ok(Command::Lab(lab)) => lab_cmd::run(lab),
         Ok(Command::Report(args)) => report::run(&args),
         Ok(Command::Completions(args)) => completions::run(&args, command),

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use bypath_apps::{FetchError, Report};
+use bypath_measure::capture::CaptureSummary;
 use serde::Serialize;
 
 /// Exit code of usage errors, as in curl.
@@ -54,6 +55,9 @@ pub(crate) struct Record {
     /// Oddities of the server that did not stop the transfer.
     pub(crate) notes: Vec<String>,
     pub(crate) engine: Option<EngineFacts>,
+    /// The capture of the whole command, with `--pcap`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) capture: Option<CaptureSummary>,
 }
 
 /// What carried the transfer. With `--stack kernel`, only the kernel's release is known.

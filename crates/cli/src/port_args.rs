@@ -16,6 +16,7 @@ use bypath_wire::ethernet::MacAddr;
 use bypath_xdp::NicFacts;
 use clap::{Args, ValueEnum};
 
+use crate::capture_args::CaptureArgs;
 use crate::engine_args::{AttachChoice, BindChoice, NumberList, PollChoice, TransmitChoice};
 
 /// Where frames go when nothing else is said: an address that nobody has, of those set aside for benchmarks (RFC 2544,
@@ -82,6 +83,9 @@ pub(crate) struct PortArgs {
     /// What a worker does while nothing is due: spin, or sleep.
     #[arg(long, value_enum, default_value_t = PollChoice::Busy)]
     pub(crate) poll: PollChoice,
+
+    #[command(flatten)]
+    pub(crate) capture: CaptureArgs,
 }
 
 impl PortArgs {
@@ -189,13 +193,13 @@ pub(crate) struct FrameArgs {
     /// Send the frames of a capture (pcap or pcapng), again and again. TCP and UDP packets with room for it are
     /// signed; the others are sent as they are.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dst_ip", "src_ip", "vlan", "proto"])]
-    pub(crate) pcap: Option<PathBuf>,
+    pub(crate) replay: Option<PathBuf>,
 }
 
 impl FrameArgs {
     /// What the far end must steer to itself.
     pub(crate) fn wanted(&self, content: Option<&Content>) -> Result<Vec<Wanted>, BlastError> {
-        if self.pcap.is_some() {
+        if self.replay.is_some() {
             let mut wanted: Vec<Wanted> = Vec::new();
             for template in content.iter().flat_map(|content| content.templates()) {
                 let Some((address, port, _)) = template.destination() else { continue };
@@ -277,7 +281,7 @@ impl FrameArgs {
         from: &PortConfig,
         to: Option<&PortConfig>,
     ) -> Result<Arc<Content>, BlastError> {
-        if let Some(path) = &self.pcap {
+        if let Some(path) = &self.replay {
             let mac = |range: Option<FieldRange<MacAddr>>| range.map(|range| range.first());
             let far = match to {
                 Some(to) => Some(within(to.netns.as_deref(), || NicFacts::read(&to.interface))??.mac),

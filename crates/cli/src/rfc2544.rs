@@ -115,9 +115,11 @@ pub(crate) fn run(args: &Rfc2544Args) -> ExitCode {
     match Live::open(&args.results, &args.exports, "rfc2544") {
         Err((code, message)) => result.fail(code, message),
         Ok(mut live) => {
-            if let Err(error) = args.measure(&mut result, &mut live) {
-                result.fail(code_of(&error), error.to_string());
-            }
+            args.ports.capture.around(&mut result, |result| {
+                if let Err(error) = args.measure(result, &mut live) {
+                    result.fail(code_of(&error), error.to_string());
+                }
+            });
             live.finish(&mut result);
         }
     }
@@ -133,9 +135,9 @@ impl Rfc2544Args {
         if self.time.is_zero() {
             return usage("a trial takes more than 0 seconds: give a longer --time");
         }
-        if self.frames.pcap.is_some() || self.frames.no_signature {
+        if self.frames.replay.is_some() || self.frames.no_signature {
             return usage(
-                "the benchmarks count signed frames of one size: neither --pcap nor --no-signature goes with them",
+                "the benchmarks count signed frames of one size: neither --replay nor --no-signature goes with them",
             );
         }
         let stop = stop_on_signals()?;
@@ -166,7 +168,11 @@ impl Rfc2544Args {
             let back = if self.both { Some(Content::generated(&back, &size, true)?) } else { None };
             contents.push((forth, back));
         }
-        let mut bench = Bench { ports: vec![near_port, far_port], cores: self.ports.pins() };
+        let mut bench = Bench {
+            ports: vec![near_port, far_port],
+            cores: self.ports.pins(),
+            tap: self.ports.capture.sink(),
+        };
         judge::conditions(&bench, &mut result.conditions);
         self.note(result, &sizes);
         let began = Instant::now();

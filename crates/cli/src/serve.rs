@@ -153,9 +153,11 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
     let started = Instant::now();
     let mut result = RunResult::new("serve", env!("CARGO_PKG_VERSION"));
     args.note(&mut result);
-    if let Err(refused) = serve(args, &mut result) {
-        result.fail(refused.code, refused.message);
-    }
+    args.engine.capture.around(&mut result, |result| {
+        if let Err(refused) = serve(args, result) {
+            result.fail(refused.code, refused.message);
+        }
+    });
     result.finish(started.elapsed().as_secs_f64());
     finish(args, result)
 }

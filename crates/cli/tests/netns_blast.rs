@@ -205,11 +205,11 @@ fn netns_blast_sends_the_frames_of_a_capture() {
     let path = dir.path().join("one.pcap");
     std::fs::write(&path, &file).unwrap();
     let json =
-        run(&[&["blast", "-n", "1000", "-R", "20000", "--pcap", path.to_str().unwrap()][..], &both(&lab)]
+        run(&[&["blast", "-n", "1000", "-R", "20000", "--replay", path.to_str().unwrap()][..], &both(&lab)]
             .concat());
     assert_eq!((total(&json, "packets_received"), total(&json, "packets_lost")), (1000, 0), "{json:#}");
     std::fs::write(&path, b"no capture at all").unwrap();
-    let args = [&["blast", "--pcap", path.to_str().unwrap()][..], &both(&lab)].concat();
+    let args = [&["blast", "--replay", path.to_str().unwrap()][..], &both(&lab)].concat();
     refused(&args, 2, "cannot take frames from");
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::shell::{self, Failure, Result, as_root, has, output};
 
 /// What building needs, then what the lab needs, then the peers and tools of the tests.
-const PACKAGES: [&str; 30] = [
+const PACKAGES: [&str; 31] = [
     "clang",
     "llvm",
     "libelf-dev",
@@ -18,6 +18,7 @@ const PACKAGES: [&str; 30] = [
     "libc6-dev",
     "linux-libc-dev",
     "libbpf-dev",
+    "libpcap-dev",
     "iproute2",
     "ethtool",
     "nginx-light",

@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 pub(crate) use args::LoadArgs;
 
+use crate::capture_args::conclude;
 use crate::live::Live;
 use crate::stack::enter_netns;
 
@@ -69,8 +70,10 @@ fn measure(args: &LoadArgs) -> Result<RunResult, (ErrorCode, String)> {
     }
     let workers = args.workers(&settings)?;
     let mut teller = Teller { live, stop };
+    let recording = args.engine.capture.begin().map_err(|error| (ErrorCode::Output, error.to_string()))?;
     let engine = || args.builder(&workers);
     let mut result = load::run_repeated(&settings, engine, workers.len(), args.repeat, &mut teller);
+    conclude(recording, &mut result);
     result.target = Some(args.target.clone());
     teller.live.finish(&mut result);
     Ok(result)
