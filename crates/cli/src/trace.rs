@@ -4,6 +4,7 @@
 //! beginning, and `--pcap` of the command that takes it shows it.
 
 use std::io::{self, BufRead as _, Write};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,14 +18,15 @@ use bypath_trace::write::{Interface, Packet, PcapngWriter, Section, Statistics};
 use bypath_trace::{LinkType, Record, Timestamp};
 use bypath_xdp::NicFacts;
 use clap::{Args, ValueEnum};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pcap::{Active, Capture, Precision};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::output::{INTERFACE, USAGE};
 use crate::stack::enter_netns;
 
-/// How long libpcap waits for packets before it is looked whether to stop, milliseconds.
-const LOOK_MS: i32 = 50;
+/// How long packets are waited for before it is looked whether to stop, milliseconds.
+const LOOK_MS: u8 = 50;
 /// Packets that wait in the kernel: bytes.
 const BUFFER: i32 = 16 << 20;
 /// libpcap's number for IP without a link header, which files know by another one.
@@ -134,7 +136,10 @@ fn trace(args: &TraceArgs) -> Result<(), Failure> {
     while !stop.load(Ordering::Relaxed) && args.count.is_none_or(|most| number < most) {
         let packet = match capture.next_packet() {
             Ok(packet) => packet,
-            Err(pcap::Error::TimeoutExpired) => continue,
+            Err(pcap::Error::TimeoutExpired) => {
+                wait(&capture);
+                continue;
+            }
             Err(pcap::Error::NoMorePackets) => break,
             Err(error) => {
                 outcome = Err(Failure { exit_code: INTERFACE, message: format!("{}: {error}", args.dev) });
@@ -210,7 +215,6 @@ fn open(args: &TraceArgs, filter: &str) -> Result<Capture<Active>, Failure> {
     let inactive = inactive
         .snaplen(i32::try_from(args.snaplen).unwrap_or(i32::MAX))
         .buffer_size(BUFFER)
-        .timeout(LOOK_MS)
         .immediate_mode(true)
         .promisc(false)
         .precision(Precision::Nano);
@@ -222,7 +226,14 @@ fn open(args: &TraceArgs, filter: &str) -> Result<Capture<Active>, Failure> {
             Failure::usage(format!("\"{filter}\" is no filter: {text}; pcap-filter(7) has the language"))
         })?;
     }
-    Ok(capture)
+    // libpcap would wait for packets for ever, whatever it is told of times: Ctrl-C must be heeded without any.
+    capture.setnonblock().map_err(failed)
+}
+
+/// Waits until there are packets, or for as long as Ctrl-C and Enter may.
+fn wait(capture: &Capture<Active>) {
+    // An interrupted wait is looked after by whoever looks whether to stop.
+    let _ = poll(&mut [PollFd::new(capture.as_fd(), PollFlags::POLLIN)], PollTimeout::from(LOOK_MS));
 }
 
 /// What is watched, and what cannot be seen.

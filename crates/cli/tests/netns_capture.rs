@@ -92,7 +92,8 @@ fn netns_a_capture_holds_what_the_far_end_saw_packet_for_packet() {
 #[test]
 fn netns_remarks_on_retransmissions_are_those_of_tshark() {
     let lossy = Impairments { seed: 7, loss: 0.02, ..Impairments::NONE };
-    let desk = Desk::in_lab(Lab::builder().name_prefix("c").through_box(lossy, Impairments::NONE).up().unwrap());
+    let desk =
+        Desk::in_lab(Lab::builder().name_prefix("c").through_box(lossy, Impairments::NONE).up().unwrap());
     let file = desk.serve("file", 2 * MIB);
     let dir = format!("80={}", desk.served().display());
     let path = desk.path("serve.pcapng");
@@ -115,7 +116,8 @@ fn netns_remarks_on_retransmissions_are_those_of_tshark() {
     };
     let ours = numbers("frame.comment contains \"retransmission\"");
     // From the sender's side tshark takes what is sent again within a round trip for reordered.
-    let again = "tcp.analysis.retransmission || tcp.analysis.fast_retransmission || tcp.analysis.out_of_order";
+    let again =
+        "tcp.analysis.retransmission || tcp.analysis.fast_retransmission || tcp.analysis.out_of_order";
     let theirs = numbers(&format!("tcp.srcport == 80 && ({again})"));
     assert!(!ours.is_empty(), "nothing was lost");
     assert_eq!(ours, theirs);
