@@ -87,16 +87,8 @@ impl EngineArgs {
     pub(crate) fn builder(&self) -> EngineBuilder {
         let mut builder = Engine::builder()
             .interface(self.dev.clone().unwrap_or_default())
-            .bind_mode(match self.mode {
-                BindChoice::Auto => BindMode::Auto,
-                BindChoice::Zerocopy => BindMode::ZeroCopy,
-                BindChoice::Copy => BindMode::Copy,
-            })
-            .attach_mode(match self.xdp {
-                AttachChoice::Auto => AttachMode::Auto,
-                AttachChoice::Native => AttachMode::Native,
-                AttachChoice::Generic => AttachMode::Generic,
-            })
+            .bind_mode(self.mode.into())
+            .attach_mode(self.xdp.into())
             .transmit_path(self.tx.path())
             .poll(match self.poll {
                 PollChoice::Busy => Poll::Busy,
@@ -142,6 +134,16 @@ pub(crate) enum BindChoice {
     Copy,
 }
 
+impl From<BindChoice> for BindMode {
+    fn from(choice: BindChoice) -> BindMode {
+        match choice {
+            BindChoice::Auto => BindMode::Auto,
+            BindChoice::Zerocopy => BindMode::ZeroCopy,
+            BindChoice::Copy => BindMode::Copy,
+        }
+    }
+}
+
 /// `--xdp`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AttachChoice {
@@ -152,6 +154,16 @@ pub(crate) enum AttachChoice {
     Native,
     /// Behind the driver.
     Generic,
+}
+
+impl From<AttachChoice> for AttachMode {
+    fn from(choice: AttachChoice) -> AttachMode {
+        match choice {
+            AttachChoice::Auto => AttachMode::Auto,
+            AttachChoice::Native => AttachMode::Native,
+            AttachChoice::Generic => AttachMode::Generic,
+        }
+    }
 }
 
 /// `--tx`.

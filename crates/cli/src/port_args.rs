@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bypath::{AttachMode, BindMode};
 use bypath_measure::blast::headers::{HeaderSpec, Transport};
 use bypath_measure::blast::maker::Content;
 use bypath_measure::blast::neighbour;
@@ -95,16 +94,8 @@ impl PortArgs {
             netns,
             queues: queues.map(|list| list.0.clone()).unwrap_or_default(),
             workers: usize::from(self.workers),
-            bind: match self.mode {
-                BindChoice::Auto => BindMode::Auto,
-                BindChoice::Zerocopy => BindMode::ZeroCopy,
-                BindChoice::Copy => BindMode::Copy,
-            },
-            attach: match self.xdp {
-                AttachChoice::Auto => AttachMode::Auto,
-                AttachChoice::Native => AttachMode::Native,
-                AttachChoice::Generic => AttachMode::Generic,
-            },
+            bind: self.mode.into(),
+            attach: self.xdp.into(),
             transmit: bypath::TransmitPath::Ring,
             pump_core: self.pump_core,
             cores: self.pins(),

@@ -79,9 +79,7 @@ impl ResultArgs {
             if path == Path::new("-") && self.json_on_stdout() {
                 return Err((ErrorCode::Usage, "--json and --html both want stdout".to_owned()));
             }
-            Output::create(path).map_err(|error| {
-                (ErrorCode::Output, format!("cannot write the page {}: {}", path.display(), error.io()))
-            })?;
+            Output::create(path).map_err(|error| (ErrorCode::Output, error.to_string()))?;
         }
         if let Some(path) = &self.json {
             Output::create(path).map_err(|error| (ErrorCode::Output, error.to_string()))?;
@@ -109,8 +107,7 @@ impl ResultArgs {
             && let Err(error) =
                 Output::create(path).and_then(|output| output.complete(page(&result).as_bytes()))
         {
-            let message = format!("cannot write the page {}: {}", path.display(), error.io());
-            result.fail(ErrorCode::Output, message);
+            result.fail(ErrorCode::Output, error.to_string());
         }
         if let Some(path) = self.json.as_deref().filter(|_| !self.json_on_stdout())
             && let Err(error) =

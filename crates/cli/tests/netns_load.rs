@@ -31,7 +31,7 @@ fn impossible_loads_are_refused_before_anything_is_touched_in_json_too() {
         (&["rr", "198.18.0.2"], "has no port"),
         (&["rr", "198.18.0.2:0"], "port 0"),
         (&["rr", "198.18.0.2:7", "--size", "4/8", "--protocol", "echo"], "as long as its request"),
-        (&["rr", "198.18.0.2:7", "--direction", "up"], "--direction is of stream"),
+        (&["rr", "198.18.0.2:7", "--direction", "up"], "--direction is of stream and of files by FTP"),
         (&["stream", "198.18.0.2:7", "-R", "10"], "no requests that -R could pace"),
         (&["stream", "198.18.0.2:7", "-F", "/nonexistent/file"], "/nonexistent/file"),
         (&["hold", "198.18.0.2:7", "-n", "10"], "use -c and -t"),

@@ -22,6 +22,8 @@ use crate::worker::Poll;
 
 /// Source ports that a client service has of each shared address, unless told otherwise.
 const CLIENT_PORTS: usize = 1_024;
+/// Packets that wait for a worker, if nothing else is said.
+const RECEIVE_RING: u32 = 2_048;
 
 type ServiceFactory = Box<dyn FnMut(usize) -> BoxedService + Send>;
 
@@ -42,6 +44,7 @@ pub struct EngineBuilder {
     max_flows: usize,
     frames: u32,
     huge_pages: bool,
+    receive_ring: u32,
     tcp: Config,
     send_buffer: usize,
     service: Option<(Vec<u16>, ServiceFactory)>,
@@ -78,6 +81,7 @@ impl Default for EngineBuilder {
             max_flows: 16_384,
             frames: 4_096,
             huge_pages: false,
+            receive_ring: RECEIVE_RING,
             tcp: Config::default(),
             send_buffer: 1 << 20,
             service: None,
@@ -270,6 +274,19 @@ impl EngineBuilder {
         self
     }
 
+    /// Packets that each queue keeps for a worker that has no time for them, a power of two; 2,048 if not given. More
+    /// carry a fast stream over a longer pause, and cost a processor's caches. Frames grow with it.
+    #[must_use]
+    pub fn receive_ring(mut self, packets: u32) -> Self {
+        self.receive_ring = packets;
+        self
+    }
+
+    /// Whether the interface's addresses will be shared with the kernel, because none of the engine's own was given.
+    pub fn shares_addresses(&self) -> bool {
+        self.own.is_empty()
+    }
+
     /// A service that runs on the workers: `make` is called once for each, with its number. Connections to
     /// `ports` belong to it.
     #[must_use]
@@ -317,7 +334,7 @@ impl EngineBuilder {
 
     /// On addresses that are shared with the kernel: so many source ports of each are reserved when the engine starts,
     /// for connections that a service opens; 1,024 for a [`EngineBuilder::client_service`] if not given, none for other
-    /// services. On addresses of the engine's own all ports from 1024 up are there.
+    /// services. On addresses of the engine's own all ports from 1024 to 64511 are there.
     #[must_use]
     pub fn client_ports(mut self, count: usize) -> Self {
         self.client_ports = Some(count);

@@ -1,6 +1,6 @@
 //! Source ports of connections that a service opens on its worker, without a word to the control plane: on the
-//! engine's own addresses all from 1024 up for each pair of a local address and a destination, on addresses that
-//! are shared with the kernel a block that was reserved before.
+//! engine's own addresses all from 1024 up for each pair of a local address and a destination, but those of sockets
+//! where there are any; on addresses that are shared with the kernel a block that was reserved before.
 //!
 //! A port is taken for the first time in an order that nobody without the secret can tell (RFC 6056), after that in
 //! the order in which ports were given back: the one that was not used for longest comes first. A worker takes only
@@ -15,6 +15,8 @@ use std::sync::Arc;
 use bypath_tcp::Instant;
 use bypath_wire::SeqNum;
 use siphasher::sip::SipHasher13;
+
+use crate::ports::SOCKET_PORTS;
 
 /// First port that is not reserved for system services.
 const FIRST: u32 = 1024;
@@ -31,6 +33,8 @@ pub(crate) enum Candidates {
     /// All from 1024 up: the addresses are the engine's own.
     #[default]
     All,
+    /// The same without those that sockets take theirs from ([`SOCKET_PORTS`]).
+    BesideSockets,
     /// Reserved ones of each address.
     Reserved(Arc<HashMap<IpAddr, Vec<u16>>>),
 }
@@ -92,7 +96,7 @@ impl ClientPorts {
             .entry((local, remote))
             .or_insert_with(|| Pair { key: hash(secret, local, remote), ..Pair::default() });
         let reserved: &[u16] = match &self.candidates {
-            Candidates::All => &[],
+            Candidates::All | Candidates::BesideSockets => &[],
             Candidates::Reserved(of) => of.get(&local).map(Vec::as_slice)?,
         };
         while pair.position < POSITIONS {
@@ -100,6 +104,9 @@ impl ClientPorts {
             pair.position += 1;
             let port = match &self.candidates {
                 Candidates::All => u16::try_from(place).ok().filter(|_| place >= FIRST),
+                Candidates::BesideSockets => {
+                    u16::try_from(place).ok().filter(|port| place >= FIRST && !SOCKET_PORTS.contains(port))
+                }
                 Candidates::Reserved(_) => reserved.get(place as usize).copied(),
             };
             let Some(port) = port.filter(|port| owned(*port)) else { continue };
@@ -196,6 +203,14 @@ mod tests {
 
     fn take(ports: &mut ClientPorts, free: impl Fn(u16) -> bool) -> Option<u16> {
         ports.take(NOW, local(), remote(), |_| true, free).map(|taken| taken.port)
+    }
+
+    #[test]
+    fn ports_of_sockets_are_left_to_them() {
+        let mut ports = ClientPorts::new(Candidates::BesideSockets, (1, 2));
+        let given: HashSet<u16> = std::iter::from_fn(|| take(&mut ports, |_| true)).collect();
+        assert_eq!(given.len(), 65_536 - 1_024 - SOCKET_PORTS.len());
+        assert!(!given.iter().any(|port| SOCKET_PORTS.contains(port)));
     }
 
     #[test]

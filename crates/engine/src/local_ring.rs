@@ -138,7 +138,7 @@ mod tests {
             steps in prop::collection::vec((any::<bool>(), 0usize..900), 1..100)
         ) {
             let mut ring = LocalRing::new(2_000);
-            let (mut model, mut next, mut gone) = (VecDeque::new(), 0u8, 0u64);
+            let (mut model, mut next, mut gone) = (VecDeque::<u8>::new(), 0u8, 0u64);
             for (write, n) in steps {
                 if write {
                     let bytes: Vec<u8> = (0..n).map(|_| { next = next.wrapping_add(1); next }).collect();

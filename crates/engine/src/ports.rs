@@ -25,6 +25,9 @@ use socket2::{Domain, Socket, Type};
 
 /// First port that is not reserved for system services.
 const FIRST_USER_PORT: u16 = 1024;
+/// Where services open connections from the engine's own addresses, sockets take their ports from here and services
+/// leave these alone ([`crate::client_ports`]), because neither asks the other.
+pub(crate) const SOCKET_PORTS: RangeInclusive<u16> = 64_512..=u16::MAX;
 /// With fewer candidates than this outside the kernel's range, those inside are used as well.
 const FEW_PORTS: usize = 4096;
 /// Number of counters of RFC 6056 §3.3.4.
@@ -56,6 +59,8 @@ impl std::fmt::Display for Transport {
 pub(crate) enum Ownership {
     /// Nobody: the addresses are the engine's alone.
     Own,
+    /// The engine's services, which open connections from all ports but [`SOCKET_PORTS`].
+    BesideServices,
     /// The kernel, which keeps all ports that are not leased here.
     Shared,
 }
@@ -175,6 +180,7 @@ impl PortAllocator {
     pub(crate) fn with_secret(ownership: Ownership, scope_id: u32, secret: [u64; 2]) -> io::Result<Self> {
         let candidates = match ownership {
             Ownership::Own => (FIRST_USER_PORT..=u16::MAX).collect(),
+            Ownership::BesideServices => SOCKET_PORTS.collect(),
             Ownership::Shared => {
                 let ephemeral = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
                 let reserved = fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports")?;
@@ -337,7 +343,7 @@ impl Inner {
             return Ok(shareable);
         }
         let reservation = match self.ownership {
-            Ownership::Own => None,
+            Ownership::Own | Ownership::BesideServices => None,
             Ownership::Shared => Some(self.reserve(transport, SocketAddr::new(ip, port))?),
         };
         let claimed = purpose != Purpose::Connection;

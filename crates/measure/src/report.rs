@@ -14,6 +14,7 @@ mod heat;
 mod hover;
 mod html;
 mod page;
+mod ramp;
 mod read;
 mod scale;
 mod series;

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::shell::{self, Failure, Result, as_root, has, output};
 
 /// What building needs, then what the lab needs, then the peers and tools of the tests.
-const PACKAGES: [&str; 31] = [
+const PACKAGES: [&str; 33] = [
     "clang",
     "llvm",
     "libelf-dev",
@@ -37,6 +37,9 @@ const PACKAGES: [&str; 31] = [
     "ca-certificates",
     "openssl",
     "mandoc",
+    // Reads our histograms, beside us.
+    "default-jre-headless",
+    "libhdrhistogram-java",
     // Opens reports, without a window: a third of what `chromium` brings along.
     "chromium-headless-shell",
 ];

@@ -123,7 +123,8 @@ pub(crate) struct LoadArgs {
     #[arg(short = 'P', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
 
-    /// Bytes: of a request, with the response's behind a slash if it differs (64, 64/16k); of a transfer with stream.
+    /// Bytes: of a request, with the response's behind a slash if it differs (64, 64/16k); of a transfer with stream; of a file
+    /// that goes up.
     #[arg(long, value_name = "BYTES")]
     size: Option<SizeText>,
 
@@ -140,7 +141,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_enum)]
     protocol: Option<ProtocolChoice>,
 
-    /// Which way a stream goes.
+    /// Which way a stream goes, or files by FTP: up stores --size bytes under each path, with the client's number behind it.
     #[arg(long, value_enum)]
     direction: Option<DirectionChoice>,
 
@@ -300,10 +301,14 @@ impl LoadArgs {
         let sized = matches!(self.pattern, Rr | Crr | Stream);
         let web = matches!(self.pattern, Http | Files);
         let http = &self.http;
+        let stores = self.pattern == Files && self.target.starts_with("ftp:");
         let strangers = [
-            (self.size.is_some() && !sized, "--size is of rr, crr and stream"),
+            (self.size.is_some() && !sized && !stores, "--size is of rr, crr, stream and of files by FTP"),
             (self.protocol.is_some() && !sized, "--protocol is of rr, crr and stream"),
-            (self.direction.is_some() && self.pattern != Stream, "--direction is of stream"),
+            (
+                self.direction.is_some() && self.pattern != Stream && !stores,
+                "--direction is of stream and of files by FTP",
+            ),
             (self.file.is_some() && self.pattern != Stream, "-F is of stream"),
             (self.sink != "null" && !matches!(self.pattern, Stream | Files), "--sink is of stream and files"),
             (self.trickle.is_some() && self.pattern != Hold, "--trickle is of hold"),
@@ -393,7 +398,20 @@ impl LoadArgs {
             let (user, password) = self.login(url);
             let text = |path: &str| String::from_utf8_lossy(&bypath_apps::percent_decode(path)).into_owned();
             let files = pages.iter().map(|page| (text(&page.path), page.weight)).collect();
-            let protocol = FileProtocol::Ftp(FtpSettings { user, password, files });
+            let store = match self.direction {
+                None | Some(DirectionChoice::Down) => None,
+                Some(DirectionChoice::Up) => match self.size {
+                    Some(SizeText { first, second: None }) => Some(first),
+                    _ => return usage("files that go up need one --size, of each of them"),
+                },
+                Some(DirectionChoice::Both) => return usage("files go up or down, not both at once"),
+            };
+            if store.is_none() && self.size.is_some() {
+                return usage(
+                    "--size is of files that go up (--direction up): those that come have one already",
+                );
+            }
+            let protocol = FileProtocol::Ftp(FtpSettings { user, password, files, store });
             return Ok(Pattern::Files(FilesSettings { protocol, sink: self.sink() }));
         }
         let body = match &self.http.body {

@@ -5,7 +5,7 @@ use bypath_xdp::{
     Spreading, Steering, TransmitPath, XdpDevice, XdpError, placement,
 };
 
-use super::EngineBuilder;
+use super::{EngineBuilder, RECEIVE_RING};
 use crate::error::EngineError;
 
 /// Bytes of a huge page.
@@ -61,10 +61,16 @@ fn open_hands(
     pump: Option<&Pump>,
 ) -> Result<Vec<XdpDevice>, EngineError> {
     let mut devices = Vec::new();
+    // The pump's packet memory is one for all, and as large as it was made.
+    let ring = if pump.is_some() { RECEIVE_RING } else { builder.receive_ring };
     for queues in hands {
+        // Half of the frames wait to receive.
+        let waiting = if ring > RECEIVE_RING { 2 * ring * queues.len() as u32 } else { 0 };
         let config = QueueConfig {
             queues: queues.clone(),
-            frames: builder.frames,
+            frames: builder.frames.max(waiting),
+            rx_ring: ring,
+            fill: ring,
             bind: builder.bind,
             huge_pages: builder.huge_pages,
             ..QueueConfig::default()

@@ -123,7 +123,13 @@ fn set_up(
     let Some(first) = devices.first().map(|d| d.info().clone()) else {
         return Err(EngineError::Config("no queues to serve".into()));
     };
-    let ownership = if shared { Ownership::Shared } else { Ownership::Own };
+    // Sockets and services that open connections do not ask each other for ports.
+    let divided = !shared && builder.service.is_some();
+    let ownership = match (shared, divided) {
+        (true, _) => Ownership::Shared,
+        (false, true) => Ownership::BesideServices,
+        (false, false) => Ownership::Own,
+    };
     let ports = PortAllocator::new(ownership, interface.index)
         .map_err(EngineError::io("reading the kernel's port range"))?;
     let attachment = if shared {
@@ -153,7 +159,7 @@ fn set_up(
         reassembly_rings: if builder.service.is_some() { builder.reassembly_rings } else { 0 },
         memory: builder.memory,
         observe_segments: builder.observe_segments,
-        client_ports: Candidates::All,
+        client_ports: if divided { Candidates::BesideSockets } else { Candidates::All },
         worker: (0, cores.len()),
     };
     let (spreading, advice) = devices::placement(&facts, &queues, &cores);

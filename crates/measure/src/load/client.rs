@@ -2,15 +2,15 @@
 //! comes of them. What is said on the connections is the [`Exchange`]'s business; what follows from it is in
 //! [`super::events`].
 
+mod opening;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bypath::{
-    AckedSegment, CloseReason, ConnectError, ConnectionId, Desk, Instant, Service, ServiceConnection,
-};
+use bypath::{AckedSegment, ConnectionId, Desk, Instant};
 
 use crate::histogram::interval::Recorder;
 
@@ -24,12 +24,8 @@ use super::wire::Line;
 
 /// How often a worker looks at what has no time of its own: the signal to stop, clients that hear nothing.
 const TICK: u64 = 10_000_000;
-/// Connections begun in one round, so that the answers of those before are not kept waiting.
-const BURST: usize = 64;
 /// How long a client waits after a failure before it connects again.
 pub(super) const RETRY: u64 = 100_000_000;
-/// Failures before anything was ever open, after which the server is taken for not there.
-const HOPELESS: u64 = 3;
 /// With more clients than this, their connections' counters are read when they end, not in each interval as well.
 const FEW: usize = 1024;
 
@@ -162,7 +158,7 @@ impl<E: Exchange> Client<E> {
         now.as_nanos().saturating_sub(self.origin.unwrap_or(u64::MAX))
     }
 
-    /// Wants [`Service::on_wake`] in the next round.
+    /// Wants [`bypath::Service::on_wake`] in the next round.
     pub(super) fn wake_soon(&mut self) {
         self.wake_at = 0;
     }
@@ -183,149 +179,6 @@ impl<E: Exchange> Client<E> {
         };
         self.wake_at = origin;
         now < origin
-    }
-
-    /// Lets as many clients in as the ramp has for this time.
-    fn admit(&mut self, t: u64) {
-        let target = match self.share.open_loop {
-            // There the rate grows.
-            true => self.sessions.len(),
-            false => {
-                let share = Steps::share(self.share.steps, t);
-                ((self.sessions.len() as f64 * share).ceil() as usize).min(self.sessions.len())
-            }
-        };
-        while self.admitted < target {
-            self.absent.push_back(self.admitted as u32);
-            self.admitted += 1;
-        }
-    }
-
-    /// Opens connections for clients that have none. `true`: there is more to do at once.
-    fn open_connections(&mut self, desk: &mut Desk<'_>, t: u64) -> bool {
-        while let Some((_, index)) = self.retry.front().copied().filter(|(at, _)| *at <= t) {
-            self.retry.pop_front();
-            self.absent.push_back(index);
-        }
-        for _ in 0..BURST {
-            let Some(index) = self.absent.front().copied() else { return false };
-            let intended = match self.share.per_connection {
-                true => match self.demand.take(t) {
-                    Some(intended) => intended,
-                    None => return false,
-                },
-                false if self.demand.is_exhausted() => return false,
-                false => t,
-            };
-            self.absent.pop_front();
-            self.begin_connection(desk, index as usize, intended, t);
-        }
-        let paced = self.share.open_loop && self.share.per_connection;
-        !self.absent.is_empty() && !paced
-    }
-
-    fn begin_connection(&mut self, desk: &mut Desk<'_>, index: usize, intended: u64, t: u64) {
-        if self.share.per_connection {
-            self.note_begin(index, intended, t);
-        }
-        let session = &mut self.sessions[index];
-        session.opened_at = t;
-        session.progress_at = t;
-        session.intended = intended;
-        session.serial = session.serial.wrapping_add(1);
-        if let Some(tally) = self.tally() {
-            tally.counts.connections_attempted += 1;
-        }
-        match self.connect(desk, self.share.remote) {
-            Ok(id) => {
-                self.owners.set(id, index, MAIN);
-                let session = &mut self.sessions[index];
-                session.lanes[MAIN as usize] = Some(id);
-                session.phase = Phase::Opening;
-            }
-            Err(error) => {
-                let cause = match error {
-                    ConnectError::PortsExhausted => Cause::PortsExhausted,
-                    ConnectError::TooManyConnections => Cause::NoRoom,
-                    _ => Cause::Unreachable,
-                };
-                self.opening_failed(index, cause, t);
-            }
-        }
-    }
-
-    fn connect(&mut self, desk: &mut Desk<'_>, remote: SocketAddr) -> Result<ConnectionId, ConnectError> {
-        if self.share.locals.is_empty() {
-            return desk.connect(remote, None);
-        }
-        let mut outcome = Err(ConnectError::PortsExhausted);
-        for _ in 0..self.share.locals.len() {
-            let local = self.share.locals[self.next_local % self.share.locals.len()];
-            self.next_local = self.next_local.wrapping_add(1);
-            outcome = desk.connect(remote, Some(local));
-            if outcome != Err(ConnectError::PortsExhausted) {
-                break;
-            }
-        }
-        outcome
-    }
-
-    /// A connection could not be opened.
-    pub(super) fn opening_failed(&mut self, index: usize, cause: Cause, t: u64) {
-        let per_connection = self.share.per_connection;
-        if let Some(tally) = self.tally() {
-            tally.counts.connections_failed += 1;
-            tally.error(cause);
-            if per_connection {
-                tally.counts.requests_failed += 1;
-            }
-            let failed = tally.counts.connections_failed;
-            if failed >= HOPELESS && !self.control.reached.load(Ordering::Relaxed) {
-                self.given_up = Some(cause);
-                self.wake_soon();
-            }
-        }
-        self.sessions[index].phase = Phase::Absent;
-        self.retry.push_back((t + RETRY, index as u32));
-    }
-
-    /// What callbacks about one connection have left to do with another: second connections are opened, those without a
-    /// client reset, requests sent.
-    fn tidy(&mut self, desk: &mut Desk<'_>, t: u64) {
-        while let Some(id) = self.orphans.pop() {
-            if let Some(mut connection) = desk.connection(id) {
-                connection.abort();
-            }
-        }
-        while let Some(index) = self.resumable.pop_front() {
-            let index = index as usize;
-            let open = self.sessions[index].phase == Phase::Open;
-            let id = self.sessions[index].lanes[MAIN as usize].filter(|_| open);
-            if let Some(mut connection) = id.and_then(|id| desk.connection(id)) {
-                self.refill(index, &mut connection, t);
-            }
-        }
-        self.open_wanted(desk, t);
-    }
-
-    /// Opens the second connections that protocols have asked for.
-    fn open_wanted(&mut self, desk: &mut Desk<'_>, t: u64) {
-        while let Some((index, port)) = self.wanted.pop_front() {
-            let index = index as usize;
-            let remote = SocketAddr::new(self.share.remote.ip(), port);
-            match desk.connect(remote, self.sessions[index].local) {
-                Ok(id) => {
-                    self.owners.set(id, index, super::exchange::DATA);
-                    self.sessions[index].lanes[1] = Some(id);
-                    self.sessions[index].queued[1] = 0;
-                    self.sessions[index].acknowledged[1] = 0;
-                }
-                Err(_) => {
-                    self.error(Cause::PortsExhausted);
-                    self.give_up_connection(desk, index, t);
-                }
-            }
-        }
     }
 
     /// Begins what the schedule has due, on clients that are free.
@@ -490,11 +343,11 @@ impl<E: Exchange> Client<E> {
 }
 
 impl<E: Exchange> Client<E> {
-    fn next_wake(&self) -> Option<Instant> {
+    pub(in crate::load) fn next_wake(&self) -> Option<Instant> {
         (!self.ended).then(|| Instant::from_nanos(self.wake_at))
     }
 
-    fn on_wake(&mut self, desk: &mut Desk<'_>) {
+    pub(in crate::load) fn on_wake(&mut self, desk: &mut Desk<'_>) {
         let now = desk.now().as_nanos();
         if self.ended || self.wait_for_start(now) {
             return;
@@ -536,62 +389,11 @@ impl<E: Exchange> Client<E> {
         self.wake_at = origin.saturating_add(next);
     }
 
-    fn segments_acked(&mut self, samples: &[AckedSegment]) {
+    pub(in crate::load) fn segments_acked(&mut self, samples: &[AckedSegment]) {
         if let Some(tally) = self.tally() {
             for sample in samples {
                 tally.hist.record(hist::PACKET, sample.acked.nanos_since(sample.first_sent));
             }
-        }
-    }
-}
-
-/// A client as the engine is given it: workers beyond those that the load was divided among have none.
-pub(super) struct Seat<E: Exchange>(pub(super) Option<Client<E>>);
-
-impl<E: Exchange> Service for Seat<E> {
-    fn next_wake(&self) -> Option<Instant> {
-        self.0.as_ref().and_then(Client::next_wake)
-    }
-
-    fn on_wake(&mut self, desk: &mut Desk<'_>) {
-        if let Some(client) = &mut self.0 {
-            client.on_wake(desk);
-        }
-    }
-
-    fn on_open(&mut self, connection: &mut ServiceConnection<'_>) {
-        if let Some(client) = &mut self.0 {
-            client.opened(connection);
-        }
-    }
-
-    fn on_data(&mut self, connection: &mut ServiceConnection<'_>, data: &[u8]) {
-        if let Some(client) = &mut self.0 {
-            client.received(connection, data);
-        }
-    }
-
-    fn on_acknowledged(&mut self, connection: &mut ServiceConnection<'_>) {
-        if let Some(client) = &mut self.0 {
-            client.acknowledged(connection);
-        }
-    }
-
-    fn on_peer_closed(&mut self, connection: &mut ServiceConnection<'_>) {
-        if let Some(client) = &mut self.0 {
-            client.peer_closed(connection);
-        }
-    }
-
-    fn on_closed(&mut self, id: ConnectionId, reason: CloseReason) {
-        if let Some(client) = &mut self.0 {
-            client.closed(id, reason);
-        }
-    }
-
-    fn on_segments_acked(&mut self, _connection: &mut ServiceConnection<'_>, samples: &[AckedSegment]) {
-        if let Some(client) = &mut self.0 {
-            client.segments_acked(samples);
         }
     }
 }

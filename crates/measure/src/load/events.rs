@@ -30,6 +30,8 @@ impl<E: Exchange> Client<E> {
         let session = &mut self.sessions[index];
         session.progress_at = t;
         if lane == DATA {
+            let mut line = Line::new(connection, &mut session.queued[usize::from(lane)]);
+            self.exchange.lane_opened(&mut session.state, &mut line);
             return;
         }
         session.local = Some(connection.local_addr().ip());

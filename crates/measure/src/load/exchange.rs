@@ -1,6 +1,7 @@
 //! What a load pattern says on its connections: a state machine for each client, without clock, counters or engine.
 //! Who calls it ([`super::client`]) measures, schedules and counts.
 
+use super::bytes::mismatch;
 use super::cause::Cause;
 use super::wire::Wire;
 
@@ -19,6 +20,11 @@ pub(super) trait Exchange: Send + 'static {
     fn opened(&mut self, state: &mut Self::State, wire: &mut dyn Wire) -> bool {
         let _ = (state, wire);
         true
+    }
+
+    /// The second connection is open.
+    fn lane_opened(&mut self, state: &mut Self::State, wire: &mut dyn Wire) {
+        let _ = (state, wire);
     }
 
     /// Sends the next request. `false`: it has no answer, and counts as done.
@@ -110,4 +116,14 @@ pub(super) struct Checked {
     pub(super) verified: u64,
     /// Bytes that were not that.
     pub(super) corrupt: u64,
+}
+
+impl Checked {
+    /// Compares bytes with the test pattern at `offset`, and counts: whether they are right.
+    pub(super) fn compare(&mut self, offset: u64, bytes: &[u8]) -> bool {
+        self.verified += bytes.len() as u64;
+        let wrong = mismatch(offset, bytes);
+        self.corrupt += wrong.map_or(0, |at| bytes.len() as u64 - (at - offset));
+        wrong.is_none()
+    }
 }

@@ -1,4 +1,4 @@
-//! Settings of `files`: which files, by which protocol, into what.
+//! Settings of `files`: which files, by which protocol, which way, into what.
 
 use super::ftp::FtpSettings;
 use super::http::HttpSettings;
@@ -18,7 +18,7 @@ pub struct FilesSettings {
 pub enum FileProtocol {
     /// GET, on kept connections or one for each file.
     Http(HttpSettings),
-    /// RETR, in passive mode, on kept control connections.
+    /// RETR or STOR, in passive mode, on kept control connections.
     Ftp(FtpSettings),
 }
 

@@ -1,6 +1,10 @@
-//! An FTP client that fetches one file after another: control connection with login, passive data connections, size and
-//! end of each transfer checked (RFC 959, RFC 2428).
+//! An FTP client that fetches or stores one file after another: control connection with login, passive data connections,
+//! size and end of each transfer checked (RFC 959, RFC 2428).
 
+use std::io::Write as _;
+use std::sync::Arc;
+
+use super::bytes::Generated;
 use super::cause::Cause;
 use super::exchange::{Answer, DATA, Event, Exchange, MAIN};
 use super::settings::Impossible;
@@ -16,12 +20,17 @@ pub struct FtpSettings {
     pub password: String,
     /// Paths, as the server understands them, with their weights.
     pub files: Vec<(String, u32)>,
+    /// Files are stored, not fetched: so many bytes of the test pattern under each path, with the client's number behind it.
+    pub store: Option<u64>,
 }
 
 impl FtpSettings {
     pub(super) fn check(&self) -> Result<(), Impossible> {
         if self.files.iter().all(|(_, weight)| *weight == 0) {
             return Err(Impossible("there is no file to fetch: give a URL".into()));
+        }
+        if self.store == Some(0) {
+            return Err(Impossible("files of 0 bytes measure nothing: raise --size".into()));
         }
         let texts = self.files.iter().map(|(path, _)| path).chain([&self.user, &self.password]);
         for text in texts {
@@ -32,13 +41,14 @@ impl FtpSettings {
         Ok(())
     }
 
-    /// The RETR commands of one round.
+    /// The commands of one round, without the ends of their lines.
     fn commands(&self) -> Vec<Vec<u8>> {
+        let verb = if self.store.is_some() { "STOR" } else { "RETR" };
         let most = self.files.iter().map(|(_, weight)| *weight).max().unwrap_or(0);
         let mut round = Vec::new();
         for turn in 0..most {
             let due = self.files.iter().filter(|(_, weight)| *weight > turn);
-            round.extend(due.map(|(path, _)| format!("RETR {path}\r\n").into_bytes()));
+            round.extend(due.map(|(path, _)| format!("{verb} {path}").into_bytes()));
         }
         round
     }
@@ -54,6 +64,13 @@ pub(super) struct Ftp {
     round: Vec<Vec<u8>>,
     next: usize,
     sink: Sink,
+    /// What is stored.
+    store: Option<Generated>,
+    /// The number of the next client that is to have one.
+    clients: u32,
+    worker: usize,
+    /// Behind the path.
+    suffix: Vec<u8>,
 }
 
 /// What the next reply answers.
@@ -87,6 +104,8 @@ pub(super) struct FtpState {
     data_ended: bool,
     replied: bool,
     file: Option<u32>,
+    /// Of a client that stores: no two write to the same file.
+    number: Option<u32>,
 }
 
 impl Ftp {
@@ -98,6 +117,10 @@ impl Ftp {
             round: settings.commands(),
             next: first,
             sink,
+            store: settings.store.map(|len| Generated { start: 0, len }),
+            clients: 0,
+            worker: first,
+            suffix: Vec::with_capacity(32),
         }
     }
 
@@ -142,6 +165,18 @@ impl Ftp {
                 Some(port) => {
                     let command = self.round.get(state.command).map(Vec::as_slice).unwrap_or_default();
                     wire.write(command);
+                    if self.store.is_some() {
+                        let clients = &mut self.clients;
+                        let number = *state.number.get_or_insert_with(|| {
+                            *clients += 1;
+                            *clients - 1
+                        });
+                        self.suffix.clear();
+                        // Writing to memory does not fail.
+                        let _ = write!(self.suffix, ".{}-{number}", self.worker);
+                        wire.write(&self.suffix);
+                    }
+                    wire.write(b"\r\n");
                     state.expected = Expected::Begin;
                     Event::Open(port)
                 }
@@ -169,8 +204,10 @@ impl Ftp {
         if let Some(file) = state.file {
             self.sink.end(file);
         }
-        let answer = Answer { body: state.received, last: false };
-        match state.announced.is_some_and(|size| size != state.received) {
+        let body = self.store.map_or(state.received, |file| file.len);
+        let answer = Answer { body, last: false };
+        // What servers say at the beginning of a transfer to them is no size.
+        match self.store.is_none() && state.announced.is_some_and(|size| size != state.received) {
             true => Event::Failed(Cause::Truncated, answer),
             false => Event::Done(answer),
         }
@@ -192,6 +229,13 @@ impl Exchange for Ftp {
         (state.received, state.announced, state.data_ended, state.replied) = (0, None, false, false);
         wire.write(b"EPSV\r\n");
         true
+    }
+
+    fn lane_opened(&mut self, _state: &mut FtpState, wire: &mut dyn Wire) {
+        if let Some(file) = self.store {
+            wire.send(Arc::new(file));
+            wire.close();
+        }
     }
 
     fn takes_unasked(&self) -> bool {
@@ -250,7 +294,7 @@ impl Exchange for Ftp {
         if let Some(file) = state.file.take() {
             self.sink.give_up(file);
         }
-        *state = FtpState::default();
+        *state = FtpState { number: state.number, ..FtpState::default() };
     }
 
     fn unwritten(&mut self, state: &FtpState) -> Option<usize> {
@@ -300,7 +344,12 @@ mod tests {
     use super::*;
 
     fn ftp() -> (Ftp, FtpState, Paper) {
-        let settings = FtpSettings { user: "u".into(), password: "p".into(), files: vec![("/a".into(), 1)] };
+        let settings = FtpSettings {
+            user: "u".into(),
+            password: "p".into(),
+            files: vec![("/a".into(), 1)],
+            store: None,
+        };
         (Ftp::new(&settings, 0, Sink::null()), FtpState::default(), Paper::default())
     }
 
@@ -347,6 +396,31 @@ mod tests {
                 assert_eq!(says(&mut ftp, &mut state, &mut wire, "226 done\r\n"), done);
             }
         }
+    }
+
+    #[test]
+    fn a_client_that_stores_sends_its_file_under_a_name_of_its_own() {
+        let (_, mut state, mut wire) = ftp();
+        let settings = FtpSettings {
+            user: "u".into(),
+            password: "p".into(),
+            files: vec![("/a".into(), 1)],
+            store: Some(1_000),
+        };
+        let mut ftp = Ftp::new(&settings, 2, Sink::null());
+        says(&mut ftp, &mut state, &mut wire, "220 hi\r\n230 in\r\n200 binary\r\n");
+        wire.written.clear();
+        ftp.request(&mut state, &mut wire);
+        let event = says(&mut ftp, &mut state, &mut wire, "229 Extended (|||6446|)\r\n");
+        assert_eq!(event, Event::Open(6446));
+        assert_eq!(wire.written, b"EPSV\r\nSTOR /a.2-0\r\n");
+        let mut data = Paper::default();
+        ftp.lane_opened(&mut state, &mut data);
+        assert_eq!((data.written.len(), data.closed), (1_000, true));
+        says(&mut ftp, &mut state, &mut wire, "150 Ok to send data.\r\n");
+        assert_eq!(ftp.peer_closed(&mut state, DATA, true), Event::More);
+        let done = Event::Done(Answer { body: 1_000, last: false });
+        assert_eq!(says(&mut ftp, &mut state, &mut wire, "226 done\r\n"), done);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod outcome;
 mod plan;
 mod rr;
 mod run;
+mod seat;
 mod session;
 mod settings;
 mod sink;

@@ -88,6 +88,12 @@ fn describe_pattern(pattern: &Pattern, result: &mut RunResult) {
         Pattern::Files(files) => {
             result.set("protocol", files.protocol.name());
             describe_sink(&files.sink, result);
+            if let FileProtocol::Ftp(ftp) = &files.protocol {
+                result.set("direction", if ftp.store.is_some() { "up" } else { "down" });
+                if let Some(size) = ftp.store {
+                    result.set("size_bytes", size);
+                }
+            }
             if let FileProtocol::Http(http) = &files.protocol {
                 result.set("keep_alive", http.keep_alive);
             }

@@ -9,7 +9,7 @@ use bypath::{EngineBuilder, SendSource};
 use crate::histogram::interval::{Collector, Recorder, channel};
 use crate::schedule::{Arrivals, Schedule};
 
-use super::client::{Client, Control, Seat, Share};
+use super::client::{Client, Control, Share};
 use super::demand::{Demand, Kind, Steps};
 use super::exchange::Exchange;
 use super::files::FileProtocol;
@@ -17,6 +17,7 @@ use super::ftp::Ftp;
 use super::hold::{Handshake, Hold};
 use super::http::Http;
 use super::rr::{self, RequestResponse};
+use super::seat::Seat;
 use super::settings::{
     Impossible, LoadSettings, Pattern, Protocol, RrSettings, SinkSettings, StreamSettings,
 };
@@ -83,7 +84,9 @@ impl Plan {
         workers: usize,
     ) -> Result<(EngineBuilder, Self), NoPlan> {
         settings.check()?;
+        check_ports(settings, builder.shares_addresses())?;
         let (window, steps) = times(settings);
+        let builder = if is_bulk(&settings.pattern) { builder.receive_ring(BULK_RING) } else { builder };
         let builder = builder
             .observe_segments(true)
             .time_wait_rest(TIME_WAIT_REST)
@@ -245,10 +248,47 @@ impl Work<'_> {
 fn ports(settings: &LoadSettings) -> usize {
     use nix::sys::resource::{Resource, getrlimit};
     let least = if is_per_connection(&settings.pattern) { 8_192 } else { 1_024 };
-    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
+    // The engine asks for as many as it may have.
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(_, hard)| hard);
     // An interface has few addresses; what else is open is little beside so many.
     let most = usize::try_from(files / 8).unwrap_or(usize::MAX).clamp(64, 16_384);
     (settings.connections as usize).max(least).min(most)
+}
+
+/// Source ports of each address of the engine's own, for one server.
+const OWN_PORTS: usize = 63_488;
+
+/// Whether there are as many ports as connections: without that no attempt would ever succeed.
+fn check_ports(settings: &LoadSettings, shared: bool) -> Result<(), Impossible> {
+    let wanted = settings.connections as usize;
+    let own = OWN_PORTS * settings.local_ips.len().max(1);
+    if shared && wanted > ports(settings) {
+        return Err(Impossible(format!(
+            "{wanted} connections at once need as many source ports, and {} of the interface's own address can be had: give the \
+             engine addresses of its own with --ip and --local-ips",
+            ports(settings)
+        )));
+    }
+    if !shared && wanted > own {
+        let addresses = wanted.div_ceil(OWN_PORTS);
+        return Err(Impossible(format!(
+            "{wanted} connections at once need as many source ports, and each client address has {OWN_PORTS}: give {addresses} \
+             addresses with --local-ips"
+        )));
+    }
+    Ok(())
+}
+
+/// Packets that wait for a worker which receives as fast as the wire goes: a pause of some milliseconds must not cost any.
+const BULK_RING: u32 = 8_192;
+
+/// Whether much is received on few connections.
+fn is_bulk(pattern: &Pattern) -> bool {
+    match pattern {
+        Pattern::Stream(stream) => stream.direction != Direction::Up,
+        Pattern::Files(_) => true,
+        _ => false,
+    }
 }
 
 /// Whether a connection carries one request.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bypath::SendSource;
 use bypath_apps::serve::load_protocol::RrHeader;
 
-use super::bytes::{Generated, mismatch, stretch};
+use super::bytes::{Generated, stretch};
 use super::cause::Cause;
 use super::exchange::{Answer, Checked, Event, Exchange};
 use super::wire::{Wire, send_all};
@@ -76,14 +76,7 @@ impl RequestResponse {
             Dialect::Echo => state.received,
             Dialect::Sized => state.offset,
         };
-        self.checked.verified += bytes.len() as u64;
-        match mismatch(offset, bytes) {
-            None => true,
-            Some(at) => {
-                self.checked.corrupt += bytes.len() as u64 - (at - offset);
-                false
-            }
-        }
+        self.checked.compare(offset, bytes)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bypath::SendSource;
 use bypath_apps::serve::load_protocol::{PATTERN_PERIOD, StreamHeader, StreamReport};
 
-use super::bytes::{Generated, mismatch};
+use super::bytes::Generated;
 use super::cause::Cause;
 use super::exchange::{Answer, Checked, Event, Exchange};
 use super::sink::Sink;
@@ -147,14 +147,7 @@ impl Stream {
         if !self.plan.verify || !known || self.file.is_some() {
             return true;
         }
-        self.checked.verified += bytes.len() as u64;
-        match mismatch(offset, bytes) {
-            None => true,
-            Some(at) => {
-                self.checked.corrupt += bytes.len() as u64 - (at - offset);
-                false
-            }
-        }
+        self.checked.compare(offset, bytes)
     }
 }
 
@@ -259,6 +252,7 @@ impl Exchange for Stream {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bytes::mismatch;
     use super::super::bytes::stretch;
     use super::super::exchange::MAIN;
     use super::super::wire::by_hand::Paper;

@@ -14,7 +14,7 @@ impl Before {
         tally.thread = nix::unistd::gettid().as_raw();
         tally.drops.clear();
         tally.drops.extend(stats.drops());
-        let ring_full = ["rx_ring_full", "rx_dropped", "fill_ring_empty"];
+        let ring_full = ["rx_ring_full", "rx_dropped"];
         let lost = tally.drops.iter().filter(|(name, _)| ring_full.contains(name)).map(|(_, n)| n).sum();
         let now = Counts {
             segments_sent: stats.segments_out(),

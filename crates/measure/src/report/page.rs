@@ -6,7 +6,7 @@ use super::figures;
 use super::format;
 use super::html::{document, escape, figure, section};
 use super::series::{columns, main_metrics};
-use super::{heat, spreads, tables, timeline, verdict};
+use super::{heat, ramp, spreads, tables, timeline, verdict};
 use crate::histogram::NanoHistogram;
 use crate::result::RunResult;
 
@@ -22,7 +22,7 @@ pub(super) fn page(result: &RunResult) -> String {
     body += &figures::tiles(result);
     body += &section("latency", "Latency", &latency(result));
     body += &section("spread", "Repeated runs", &(spreads::table(result) + &tables::repeats(result)));
-    body += &section("steps", "Steps", &tables::steps(result));
+    body += &section("steps", "Steps", &(ramp::charts(result) + &tables::steps(result)));
     body += &section("classes", "Parts of the load", &tables::classes(result));
     body += &section("time", "Over time", &over_time(result));
     let errors = tables::causes("Errors, by cause", &result.totals.errors);

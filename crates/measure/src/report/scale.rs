@@ -18,6 +18,7 @@ pub(super) enum Unit {
     Nanoseconds,
     BitsPerSecond,
     PerSecond,
+    Count,
     Seconds,
     Quantile,
 }
@@ -135,6 +136,7 @@ impl Axis {
             Unit::Nanoseconds => format::nanoseconds(value),
             Unit::BitsPerSecond => format::bits_per_second(value),
             Unit::PerSecond => format::per_second(value),
+            Unit::Count => format::number(value),
             Unit::Seconds => format!("{} s", format::significant(value, 4)),
             Unit::Quantile => quantile_label(value),
         }

@@ -8,7 +8,9 @@ use crate::text::{count, duration_ns, percent};
 pub(crate) const NOT_TAKEN: &str = "tx_not_taken";
 
 /// Drops that are losses at the rings between the NIC and us.
-const RINGS: [&str; 4] = ["rx_ring_full", "fill_ring_empty", "rx_dropped", "tx_ring_full"];
+/// `fill_ring_empty` is none of them: in copy mode each of those is an `rx_dropped` as well, and else it counts looks into the
+/// ring, not packets.
+const RINGS: [&str; 3] = ["rx_ring_full", "rx_dropped", "tx_ring_full"];
 
 /// Drops that our own end makes for want of room or time. Others are about what somebody has sent to us.
 const OWN: [&str; 9] = [

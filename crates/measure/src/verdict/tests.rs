@@ -158,9 +158,9 @@ fn drops_at_our_own_end_are_told_by_cause() {
     assert_eq!(dropped("handoff", 3), [ReasonCode::Drops]);
     assert_eq!(dropped("not_ours", 1_000), []);
     let mut result = good();
-    result.drops.insert("fill_ring_empty".to_owned(), 12_345);
+    result.drops.insert("rx_dropped".to_owned(), 12_345);
     let message = judge(&result, &lossless()).reasons.remove(0).message;
-    assert!(message.contains("fill_ring_empty 12,345"), "{message}");
+    assert!(message.contains("rx_dropped 12,345"), "{message}");
 }
 
 #[test]
