@@ -230,11 +230,14 @@ fn netns_files_go_to_an_ftp_server_whole() {
     for (dir, mode) in [(dir.path(), 0o755), (inside.as_path(), 0o777)] {
         std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     }
-    let vsftpd = Vsftpd::serving(dir.path()).user("ada", "secret").option("write_enable", "YES");
+    let mut vsftpd = Vsftpd::serving(dir.path());
+    for option in ["write_enable", "anon_upload_enable", "anon_other_write_enable"] {
+        vsftpd = vsftpd.option(option, "YES");
+    }
     let vsftpd = vsftpd.start(lab.far()).unwrap();
     let protocol = FileProtocol::Ftp(FtpSettings {
-        user: "ada".to_owned(),
-        password: "secret".to_owned(),
+        user: "anonymous".to_owned(),
+        password: "x".to_owned(),
         files: vec![("/in/a".to_owned(), 1)],
         store: Some(300_000),
     });

@@ -92,7 +92,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 const SLOW_MICROS: u64 = 20_000;
 
 /// How often both are asked again where others had the processors meanwhile.
-const TRIES: usize = 4;
+const TRIES: usize = 3;
 /// With a larger share of its time spent waiting for a processor, a worker tells of that and not of the wire.
 const QUIET: f64 = 0.005;
 
