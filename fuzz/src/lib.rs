@@ -5,6 +5,7 @@
 
 pub mod adversary;
 pub mod apps;
+pub mod captures;
 pub mod hand;
 mod packets;
 pub mod serial;

@@ -51,14 +51,14 @@ impl<R: Read> Capture<R> {
             return Ok(None);
         }
         let offset = self.window.offset();
-        let truncated = |within, got: usize, needed: usize| ReadError::Truncated {
-            offset: offset + got as u64,
+        let truncated = |within, before: usize, got: usize, needed: usize| ReadError::Truncated {
+            offset: offset + (before + got) as u64,
             within,
             needed: needed as u64,
             got: got as u64,
         };
         if got < header_len {
-            return Err(truncated("the header of a packet", got, header_len));
+            return Err(truncated("the header of a packet", 0, got, header_len));
         }
         let header = self.window.ahead(header_len);
         let [seconds, fraction, len, original_len] = [0, 4, 8, 12].map(|at| self.u32_at(header, at));
@@ -69,7 +69,7 @@ impl<R: Read> Capture<R> {
         let whole = header_len + len as usize;
         let got = self.window.peek(whole)?.len();
         if got < whole {
-            return Err(truncated("a packet", got - header_len, len as usize));
+            return Err(truncated("a packet", header_len, got - header_len, len as usize));
         }
         let tick = if self.format == Format::PcapNanos { 1 } else { 1000 };
         let time = Timestamp(i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * tick);

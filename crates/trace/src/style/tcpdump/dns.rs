@@ -140,6 +140,9 @@ const EDNS_OPTIONS: &[(u16, &str)] = &[
 const OPT: u16 = 41;
 const POINTER: u8 = 0xc0;
 const HEADER: usize = 12;
+/// A name has no more than 255 bytes. One that pointers make longer is cut off here, so that a message cannot make lines
+/// that are a thousand times as long as it is.
+const LONGEST_NAME: usize = 512;
 
 /// A message: what pointers point into.
 #[derive(Clone, Copy)]
@@ -519,7 +522,7 @@ impl Printer {
                     }
                     at += 1 + usize::from(len);
                     looked_at += usize::from(len);
-                    if at > bytes.len() {
+                    if at > bytes.len() || looked_at > LONGEST_NAME {
                         return None;
                     }
                     self.page.byte(b'.');

@@ -108,6 +108,7 @@ impl Printer {
 
     pub(super) fn ipv4(&mut self, bytes: &[u8], len: usize) -> Printed {
         self.protocol = "ip";
+        self.enter()?;
         let first = u8_in(bytes, 0)?;
         if first >> 4 != 4 {
             match first >> 4 {

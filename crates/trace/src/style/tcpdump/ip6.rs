@@ -10,6 +10,7 @@ use crate::style::page::say;
 impl Printer {
     pub(super) fn ipv6(&mut self, bytes: &[u8], len: usize) -> Printed {
         self.protocol = "ip6";
+        self.enter()?;
         if bytes.len() < 40 {
             return Err(self.cut());
         }

@@ -75,6 +75,9 @@ struct Cut;
 
 type Printed = Result<(), Cut>;
 
+/// Packets may be within packets. Nobody nests them deeper than this but to do harm.
+const DEEPEST: u8 = 24;
+
 /// The style.
 #[derive(Debug)]
 pub struct Tcpdump {
@@ -97,6 +100,8 @@ struct Printer {
     protocol: &'static str,
     /// It is said already that the packet is cut off.
     ended: bool,
+    /// How many packets are within each other here.
+    depth: u8,
 }
 
 impl Tcpdump {
@@ -105,20 +110,7 @@ impl Tcpdump {
     pub fn new(options: Options, names: Names) -> Tcpdump {
         let names = if options.numeric { Names::default() } else { names };
         let clock = Clock::new(options.time);
-        let (flows, page) = (Flows::default(), Page::default());
-        Tcpdump {
-            clock,
-            printer: Printer {
-                options,
-                names,
-                flows,
-                links: Links::default(),
-                page,
-                protocol: "",
-                ended: false,
-            },
-            count: 0,
-        }
+        Tcpdump { clock, printer: Printer::new(options, names), count: 0 }
     }
 }
 
@@ -140,7 +132,7 @@ impl Style for Tcpdump {
 impl Printer {
     fn new(options: Options, names: Names) -> Printer {
         let (flows, page) = (Flows::default(), Page::default());
-        Printer { options, names, flows, links: Links::default(), page, protocol: "", ended: false }
+        Printer { options, names, flows, links: Links::default(), page, protocol: "", ended: false, depth: 0 }
     }
 
     fn packet(&mut self, record: &Record<'_>) {
@@ -150,6 +142,7 @@ impl Printer {
         }
         let mut header = link::len(record.link, record.data);
         self.ended = false;
+        self.depth = 0;
         if self.link(record).is_err() && !self.ended {
             self.truncated();
             // tcpdump no longer knows the header's length then, and shows all bytes.
@@ -169,6 +162,12 @@ impl Printer {
         self.truncated();
         self.ended = true;
         Cut
+    }
+
+    /// Goes into a packet that may be within another.
+    fn enter(&mut self) -> Printed {
+        self.depth += 1;
+        if self.depth > DEEPEST { Err(Cut) } else { Ok(()) }
     }
 
     fn invalid(&mut self) {
