@@ -1,7 +1,7 @@
 //! The lines of tcpdump 4.99, byte for byte for ARP, ICMP, ICMPv6, UDP, DNS and TCP.
 //!
 //! [`Tcpdump`] prints what tcpdump prints, down to how it ends a line where a packet is cut off: the bytes that are there
-//! end somewhere, a printer that reads beyond gives up with [`Cut`], and the line ends with the name of the protocol that
+//! end somewhere, a printer that reads beyond gives up with `Cut`, and the line ends with the name of the protocol that
 //! was being printed. So each printer works on bytes, in the order in which the line reads, and not on the dissection,
 //! which would know too much. What is not claimed is in `docs/decode.md`.
 
