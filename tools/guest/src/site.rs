@@ -10,7 +10,7 @@ use crate::program::{Program, Result, run, until};
 /// How long a link may take to come up: drivers reset the NIC when a program attaches, and this is emulated.
 const LINK_PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of the file that is transferred.
-const FILE_BYTES: usize = 24 << 20;
+const FILE_BYTES: usize = 12 << 20;
 
 /// One NIC and what belongs to it.
 #[derive(Debug)]
