@@ -46,6 +46,11 @@ impl Place {
         let bypath = options.bypath.clone();
         Ok(Place { bypath, served, paths, cores: [count - 1, 0] })
     }
+
+    /// The processor of the receiving end.
+    pub(crate) fn receiver(&self) -> usize {
+        self.cores[1]
+    }
 }
 
 /// Two labs with the same servers: offloads off, where everybody can talk, and on, for the kernel alone. The engine and a
@@ -146,6 +151,14 @@ pub(crate) fn bypath(place: &Place, host: &Host, core: usize, args: &[&str]) -> 
 /// bypath at the near end.
 pub(crate) fn client(place: &Place, wire: &Wire, args: &[&str]) -> Command {
     bypath(place, wire.plain.lab.near(), place.cores[0], args)
+}
+
+/// The same where frames leave by a pump. It takes the client's processor, so the client shares the server's; the pump does what
+/// would be the server's kernel's work as well.
+pub(crate) fn client_with_pump(place: &Place, wire: &Wire, args: &[&str]) -> Command {
+    let mut command = bypath(place, wire.plain.lab.near(), place.cores[1], args);
+    command.args(["--tx", "pump", "--pump-core", &place.cores[0].to_string()]);
+    command
 }
 
 /// The processors of both ends, for one process that is both.

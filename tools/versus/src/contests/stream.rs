@@ -4,7 +4,7 @@ use crate::Error;
 use crate::contest::{Contest, Figure, Ours, Subject};
 use crate::options::Options;
 use crate::program::{json, number, with_processor_time};
-use crate::wire::{IPERF_PORT, Place, STREAM_PORT, Served, Side, Wire, both_cores, client};
+use crate::wire::{IPERF_PORT, Place, STREAM_PORT, Served, Side, Wire, both_cores, client, client_with_pump};
 
 pub(super) fn contest<'a>(options: &'a Options, place: &'a Place, wire: &'a Wire) -> Contest<'a> {
     let ours = place.paths.iter().map(|tx| Ours {
@@ -22,17 +22,17 @@ pub(super) fn contest<'a>(options: &'a Options, place: &'a Place, wire: &'a Wire
     }
 }
 
-/// Which transmit path, where it can be chosen.
-fn path<'a>(place: &Place, tx: &'a str) -> Vec<&'a str> {
-    if place.paths.len() > 1 { vec!["--tx", tx] } else { Vec::new() }
-}
-
 fn ours(options: &Options, place: &Place, wire: &Wire, tx: &str) -> Result<Vec<f64>, Error> {
-    let served = Served::start(place, wire, &path(place, tx))?;
+    // The server sends acknowledgements only, for which the ring is good enough.
+    let served = Served::start(place, wire, &[])?;
     let target = format!("{}:{STREAM_PORT}", wire.plain.far_ip());
     let seconds = options.seconds.to_string();
-    let mut command = client(place, wire, &["load", "stream", &target, "--protocol", "bypath"]);
-    command.args(["--json", "-t", &seconds]).args(path(place, tx));
+    let args = ["load", "stream", &target, "--protocol", "bypath"];
+    let mut command = match tx {
+        "pump" => client_with_pump(place, wire, &args),
+        _ => client(place, wire, &args),
+    };
+    command.args(["--json", "-t", &seconds]);
     let (result, cpu) = with_processor_time(served.id(), || json(&mut command))?;
     let rate = number(&result, "/rates/goodput_sent_bits_per_second")?;
     let gigabytes = number(&result, "/totals/bytes_sent")? / 1e9;
@@ -56,7 +56,11 @@ fn ceiling(options: &Options, place: &Place, wire: &Wire, tx: &str) -> Result<Ve
     command.args(["blast", "--json", "--size", &(wire.mtu + 18).to_string()]);
     command.args(["-t", &options.seconds.to_string(), "--cores", &both_cores(place)]);
     command.args(["--netns", near.netns(), "--dev", near.interface()]);
-    command.args(["--to-netns", far.netns(), "--to-dev", far.interface()]).args(path(place, tx));
+    command.args(["--to-netns", far.netns(), "--to-dev", far.interface()]);
+    if place.paths.len() > 1 {
+        // A pump shares the receiver's processor: it does the receiver's kernel's work.
+        command.args(["--tx", tx, "--pump-core", &place.receiver().to_string()]);
+    }
     let frames = number(&json(&mut command)?, "/rates/packets_received_per_second")?;
     // Less IP and TCP headers with timestamps.
     Ok(vec![frames * f64::from(wire.mtu - 52) * 8.0 / 1e9])
