@@ -43,11 +43,19 @@ struct Sample {
 impl Figures {
     /// Measures `run`, which does so many units of work as it is told, as a sample of `name`.
     pub fn measure(&self, bencher: &mut Bencher<'_>, name: &str, mut run: impl FnMut(u64)) {
+        self.measure_work(bencher, name, |units| {
+            run(units);
+            units
+        });
+    }
+
+    /// The same where `run` says itself how much work it has done: the figure is for a unit of that.
+    pub fn measure_work(&self, bencher: &mut Bencher<'_>, name: &str, mut run: impl FnMut(u64) -> u64) {
         bencher.iter_custom(|units| {
             let since = cpu_time();
-            run(units);
+            let work = run(units);
             let spent = cpu_time() - since;
-            let sample = Sample { units, ns: spent.as_nanos() as f64 / units as f64 };
+            let sample = Sample { units, ns: spent.as_nanos() as f64 / work as f64 };
             self.0.borrow_mut().entry(name.to_owned()).or_default().push(sample);
             spent
         });

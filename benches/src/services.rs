@@ -11,6 +11,8 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 /// Bytes of a request, and of its response.
 const REQUEST: [u8; 64] = [1; 64];
+/// So many connections are not all in the cache.
+const MANY: usize = 256;
 /// Connections that are being opened at once.
 const OPENING: usize = 1_000;
 
@@ -141,10 +143,19 @@ impl Asker {
 
     fn ask(&mut self, desk: &mut Desk<'_>) {
         while self.credit > 0 {
-            let at = (((self.random.next_u64() >> 32) * self.ids.len() as u64) >> 32) as usize;
-            let Some(mut connection) = desk.connection(self.ids[at]) else { panic!("a connection is gone") };
-            self.credit -= 1;
-            connection.write(&REQUEST);
+            let mut next = [self.ids[0]; 16];
+            let next = &mut next[..self.credit.min(16)];
+            for id in &mut *next {
+                *id = self.ids[(((self.random.next_u64() >> 32) * self.ids.len() as u64) >> 32) as usize];
+            }
+            if self.ids.len() > MANY {
+                desk.prefetch(next);
+            }
+            for id in &*next {
+                let Some(mut connection) = desk.connection(*id) else { panic!("a connection is gone") };
+                connection.write(&REQUEST);
+            }
+            self.credit -= next.len();
         }
     }
 }

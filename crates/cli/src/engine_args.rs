@@ -63,6 +63,10 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) poll: PollChoice,
 
+    /// Tell at the end where the time of the workers went, phase by phase.
+    #[arg(long)]
+    pub(crate) profile: bool,
+
     /// The congestion control of TCP: cubic, newreno, bbr, dctcp, or none for a window that nothing changes, of
     /// 1 MiB or as many bytes as are named.
     #[arg(long, value_name = "NAME[:BYTES]", default_value = "cubic")]
@@ -95,6 +99,7 @@ impl EngineArgs {
                 PollChoice::Adaptive => Poll::Adaptive,
             })
             .huge_pages(self.huge_pages)
+            .profile(self.profile)
             .congestion_control(self.cc.algorithm);
         // A command has one of them.
         if let Some(sink) = self.watcher.get().cloned().or_else(|| self.capture.sink()) {

@@ -2,6 +2,7 @@
 //!
 //! The transfers run in a thread of their own, so that Ctrl-C is answered at once whatever they wait for.
 
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -432,6 +433,11 @@ fn refuse(args: &GetArgs, exit_code: u8, message: &str) -> ExitCode {
 fn finish(args: &GetArgs, records: &[Record]) -> ExitCode {
     if args.json {
         output::print(records);
+    } else if let Some(profile) =
+        records.last().and_then(|record| record.engine.as_ref()).and_then(|engine| engine.profile.as_ref())
+    {
+        // Stdout may carry the file. With stderr closed there is nobody to tell.
+        let _ = std::io::stderr().lock().write_all(profile.table().as_bytes());
     }
     let interrupted = records.iter().any(|r| r.exit_code == INTERRUPTED);
     let failed = records.iter().rev().map(|r| r.exit_code).find(|code| *code != 0);

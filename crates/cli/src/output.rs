@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bypath_apps::{FetchError, Report};
 use bypath_measure::capture::CaptureSummary;
+use bypath_measure::result::Profile;
 use serde::Serialize;
 
 /// Exit code of usage errors, as in curl.
@@ -82,6 +83,9 @@ pub(crate) struct EngineFacts {
     pub(crate) rx_packets: u64,
     pub(crate) tx_packets: u64,
     pub(crate) drops: BTreeMap<String, u64>,
+    /// Where the time of the workers went, with `--profile`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) profile: Option<Profile>,
 }
 
 impl Record {

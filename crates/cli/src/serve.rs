@@ -14,7 +14,7 @@ use bypath::{Engine, EngineError, EngineStats};
 use bypath_apps::serve::{Role, Root, ServeConfig, Server, Site, WorkerTotals};
 use bypath_measure::conditions;
 use bypath_measure::export::{Output, json, print_json};
-use bypath_measure::result::{ErrorCode, RunResult};
+use bypath_measure::result::{ErrorCode, Profile, RunResult};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -371,6 +371,7 @@ fn fill(result: &mut RunResult, engine: &Engine, stats: &EngineStats, totals: &[
         *all.errors.entry(trouble.name().to_owned()).or_default() += count;
     }
     result.drops = stats.drops.iter().cloned().collect();
+    result.profile = Profile::of(stats);
     conditions::engine(engine.info(), &mut result.conditions);
     conditions::transmitted(stats, &mut result.conditions);
     result.notes.extend(conditions::engine_notes(engine.info(), stats));
@@ -402,6 +403,9 @@ fn finish(args: &ServeArgs, mut result: RunResult) -> ExitCode {
         }
         for note in &result.notes {
             text.push_str(&format!("{note}\n"));
+        }
+        if let Some(profile) = &result.profile {
+            text.push_str(&profile.table());
         }
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
     }

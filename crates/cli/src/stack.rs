@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bypath::{Engine, EngineError};
 use bypath_apps::{EngineNetwork, KernelNetwork, Network};
+use bypath_measure::result::Profile;
 use clap::ValueEnum;
 use nix::sched::{CloneFlags, setns};
 
@@ -103,6 +104,7 @@ fn engine_facts(engine: &Engine) -> EngineFacts {
         kernel: info.kernel.clone(),
         rx_packets: stats.rx_packets,
         tx_packets: stats.tx_packets,
+        profile: Profile::of(&stats),
         drops: stats.drops.into_iter().collect(),
     }
 }

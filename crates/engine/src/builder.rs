@@ -51,6 +51,7 @@ pub struct EngineBuilder {
     dealt_ports: Vec<u16>,
     datagram_ports: Vec<u16>,
     observe_segments: bool,
+    profile: bool,
     client_ports: Option<usize>,
     memory: MemoryLimits,
     reassembly_rings: usize,
@@ -88,6 +89,7 @@ impl Default for EngineBuilder {
             dealt_ports: Vec::new(),
             datagram_ports: Vec::new(),
             observe_segments: false,
+            profile: false,
             client_ports: None,
             memory: MemoryLimits::default(),
             reassembly_rings: 64,
@@ -329,6 +331,14 @@ impl EngineBuilder {
     #[must_use]
     pub fn observe_segments(mut self, on: bool) -> Self {
         self.observe_segments = on;
+        self
+    }
+
+    /// Keeps account of what the workers' busy time goes into ([`crate::WorkerStats::account`]). Off by default, and
+    /// without cost then; on, it costs a percent or so.
+    #[must_use]
+    pub fn profile(mut self, on: bool) -> Self {
+        self.profile = on;
         self
     }
 

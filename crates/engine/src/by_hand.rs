@@ -34,7 +34,7 @@ use crate::socket::listener::ListenerShared;
 use crate::socket::shared::{Wake, WorkerPort};
 use crate::socket::udp::UdpShared;
 use crate::stack::memory::MemoryLimits;
-use crate::stack::{Stack as Inner, StackConfig, StackEvent};
+use crate::stack::{AWAKE, Stack as Inner, StackConfig, StackEvent};
 use crate::template::Medium;
 use crate::worker_stats::WorkerStats;
 
@@ -68,6 +68,8 @@ pub struct StackOptions {
     pub receive_memory: u64,
     /// Bytes received ahead of their turn that all connections together may keep.
     pub reassembly_memory: u64,
+    /// With more connections than this those of a service on which nothing happens are kept in a small form.
+    pub awake: usize,
     /// The service is told of every segment that is acknowledged.
     pub observe_segments: bool,
 }
@@ -84,6 +86,7 @@ impl Default for StackOptions {
             reassembly_rings: 16,
             receive_memory: MemoryLimits::default().receive,
             reassembly_memory: MemoryLimits::default().reassembly,
+            awake: AWAKE,
             observe_segments: false,
         }
     }
@@ -184,7 +187,9 @@ impl Stack {
             seeds: [seed(1), seed(2), seed(3), seed(4)],
             reassembly_rings: if serves { options.reassembly_rings } else { 0 },
             memory: MemoryLimits { receive: options.receive_memory, reassembly: options.reassembly_memory },
+            awake: options.awake,
             observe_segments: options.observe_segments,
+            profile: false,
             client_ports: Candidates::All,
             worker: (0, 1),
         };
@@ -252,7 +257,8 @@ impl Stack {
     fn wake(&mut self) {
         if self.inner.is_wake_due(self.now) {
             let device = &DeviceStats::default;
-            self.inner.wake(self.now, &Surroundings { time: WorkerStats::default(), device });
+            let time = &WorkerStats::default;
+            self.inner.wake(self.now, &Surroundings { worker: 0, time, device });
         }
     }
 

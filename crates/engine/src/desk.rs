@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use bypath_tcp::Instant;
 use bypath_xdp::DeviceStats;
 
+use crate::packet::NO_FLOW;
 use crate::service::{ConnectionId, ServiceConnection};
 use crate::stack::Stack;
+use crate::stack::foresight::AHEAD;
 use crate::worker_stats::WorkerStats;
 
 /// Why a connection could not be begun. One that was begun and failed is told of by
@@ -30,8 +32,10 @@ pub enum ConnectError {
 /// What a desk knows of the worker besides its stack.
 #[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
-    /// Its number, and where its time went.
-    pub(crate) time: WorkerStats,
+    /// Its number.
+    pub(crate) worker: usize,
+    /// Where its time went. Asked for only when somebody wants to know.
+    pub(crate) time: &'a dyn Fn() -> WorkerStats,
     pub(crate) device: &'a dyn Fn() -> DeviceStats,
 }
 
@@ -66,7 +70,7 @@ impl<'a> Desk<'a> {
 
     /// Number of the worker.
     pub fn worker(&self) -> usize {
-        self.worker.time.worker
+        self.worker.worker
     }
 
     /// Begins a connection to `remote`, from `local` if given, from the address that the routes choose otherwise.
@@ -87,13 +91,25 @@ impl<'a> Desk<'a> {
         self.stack.service_connection(self.now, id.flow())
     }
 
+    /// Asks for what is kept of these connections of this worker's, which are about to be used. Among many connections
+    /// the processor then waits for all of their memory at once.
+    pub fn prefetch(&self, ids: &[ConnectionId]) {
+        for some in ids.chunks(AHEAD) {
+            let mut flows = [NO_FLOW; AHEAD];
+            for (flow, id) in flows.iter_mut().zip(some) {
+                *flow = id.flow().index;
+            }
+            self.stack.fetch(&flows[..some.len()]);
+        }
+    }
+
     /// The worker's figures as of now. The kernel is asked for some of them: for every interval, not for every wake-up.
     pub fn counters(&self) -> WorkerStats {
         WorkerStats {
             flows: self.stack.flow_count(),
             counters: self.stack.counters,
             device: (self.worker.device)(),
-            ..self.worker.time
+            ..(self.worker.time)()
         }
     }
 

@@ -75,6 +75,18 @@ pub(crate) struct ServiceEnd {
     pub(crate) log: Option<SegmentLog>,
 }
 
+impl ServiceEnd {
+    /// Nothing is under way here, and nothing will be before something happens.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.queue.is_empty()
+            && self.reassembly.is_none()
+            && self.unread == 0
+            && !self.opening
+            && !self.abort
+            && self.log.as_ref().is_none_or(SegmentLog::is_empty)
+    }
+}
+
 /// One connection of a worker.
 pub(crate) struct Flow {
     pub(crate) conn: Connection,

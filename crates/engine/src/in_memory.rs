@@ -17,7 +17,7 @@ use crate::route::{Prefix, RouteTable};
 use crate::service::Service;
 use crate::socket::shared::WorkerPort;
 use crate::stack::memory::MemoryLimits;
-use crate::stack::{Stack, StackConfig};
+use crate::stack::{AWAKE, Stack, StackConfig};
 use crate::template::Medium;
 use crate::worker::{Links, Poll, Worker, WorkerWaker};
 use crate::worker_stats::WorkerStats;
@@ -48,8 +48,12 @@ pub struct PairOptions {
     pub send_buffer: usize,
     /// Settings of TCP.
     pub tcp: bypath_tcp::Config,
+    /// With more connections of a worker than this those on which nothing happens are kept in a small form.
+    pub awake: usize,
     /// The services are told of every segment that is acknowledged.
     pub observe_segments: bool,
+    /// An account is kept of where the time goes.
+    pub profile: bool,
 }
 
 impl Default for PairOptions {
@@ -61,7 +65,9 @@ impl Default for PairOptions {
             frames: 256,
             send_buffer: 1 << 20,
             tcp: bypath_tcp::Config::default(),
+            awake: AWAKE,
             observe_segments: false,
+            profile: false,
         }
     }
 }
@@ -99,6 +105,11 @@ impl Pair {
         }
     }
 
+    /// Connections of each worker that are kept at full size.
+    pub fn awake(&self) -> [usize; 2] {
+        self.workers.each_ref().map(Worker::awake)
+    }
+
     /// Figures of both workers.
     pub fn stats(&self) -> [WorkerStats; 2] {
         self.workers.each_ref().map(Worker::stats)
@@ -132,7 +143,9 @@ fn worker(
         seeds: [me.into(), 2, 3, 4],
         reassembly_rings: 4,
         memory: MemoryLimits::default(),
+        awake: options.awake,
         observe_segments: options.observe_segments,
+        profile: options.profile,
         client_ports: Candidates::All,
         worker: (0, 1),
     };
@@ -159,6 +172,8 @@ fn worker(
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
     use crate::desk::Desk;
@@ -190,6 +205,73 @@ mod tests {
 
         fn on_data(&mut self, _: &mut ServiceConnection<'_>, data: &[u8]) {
             self.answer.store(data == b"here?", std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Asks on all its connections whenever it is told to.
+    struct Caller {
+        connections: usize,
+        ids: Vec<crate::ConnectionId>,
+        rounds: Arc<AtomicUsize>,
+        asked: usize,
+        answers: Arc<AtomicUsize>,
+    }
+
+    impl Service for Caller {
+        fn next_wake(&self) -> Option<crate::Instant> {
+            Some(crate::Instant::ZERO)
+        }
+
+        fn on_wake(&mut self, desk: &mut Desk<'_>) {
+            for n in 0..std::mem::take(&mut self.connections) {
+                desk.connect(SocketAddr::new(SERVER, 7), Some(client_address(n))).expect("a port");
+            }
+            if self.asked < self.rounds.load(Relaxed) {
+                self.asked += 1;
+                for id in &self.ids {
+                    desk.connection(*id).expect("it is there, asleep or not").write(b"again");
+                }
+            }
+        }
+
+        fn on_open(&mut self, connection: &mut ServiceConnection<'_>) {
+            self.ids.push(connection.id());
+            connection.write(b"first");
+        }
+
+        fn on_data(&mut self, _: &mut ServiceConnection<'_>, data: &[u8]) {
+            assert_eq!(data.len(), 5);
+            self.answers.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn connections_on_which_nothing_happens_sleep_and_wake_for_either_end() {
+        let (rounds, answers) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let caller = Caller {
+            connections: 20,
+            ids: Vec::new(),
+            rounds: rounds.clone(),
+            asked: 0,
+            answers: answers.clone(),
+        };
+        let options = PairOptions { connections: 20, awake: 0, ..PairOptions::default() };
+        let mut pair = Pair::new(&options, caller, Echo).expect("a pair");
+        for round in 0..3 {
+            rounds.store(round, Relaxed);
+            until(&mut pair, |_| answers.load(Relaxed) == 20 * (round + 1));
+            until(&mut pair, |pair| pair.awake() == [0, 0]);
+        }
+        let [client, server] = pair.stats();
+        assert_eq!((client.flows, server.flows), (20, 20));
+        assert_eq!((client.retransmits(), server.retransmits()), (0, 0));
+    }
+
+    fn until(pair: &mut Pair, done: impl Fn(&Pair) -> bool) {
+        let since = std::time::Instant::now();
+        while !done(pair) {
+            pair.turn();
+            assert!(since.elapsed().as_secs() < 30, "it does not come: awake {:?}", pair.awake());
         }
     }
 

@@ -17,6 +17,7 @@
 //! single-consumer rings: bytes between a socket and its connection (`ring`), packets that arrived on a
 //! worker which does not own their flow (`handoff`).
 
+mod account;
 mod builder;
 pub mod by_hand;
 mod client_ports;
@@ -30,6 +31,7 @@ mod engine;
 mod error;
 mod flow;
 mod flow_table;
+mod flows;
 mod growing_ring;
 mod handoff;
 pub mod in_memory;
@@ -60,6 +62,7 @@ mod worker_stats;
 #[cfg(test)]
 mod worker_tests;
 
+pub use account::{CycleAccount, Phase};
 pub use builder::EngineBuilder;
 pub use bypath_tcp::{
     CloseReason, Config as TcpConfig, CongestionControl, ConnectionInfo, ConnectionStats, CookieMode, Ecn,

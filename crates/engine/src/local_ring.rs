@@ -1,6 +1,8 @@
 //! A byte ring for one thread: what a service has written and the peer has not acknowledged. It begins with what the
 //! first write needs and doubles up to its limit, so that a connection that sends little keeps little.
 
+use bypath_wire::prefetch::prefetch_part;
+
 /// The least that is allocated.
 const FIRST: usize = 256;
 
@@ -20,6 +22,11 @@ impl LocalRing {
         Self { limit, ..Self::default() }
     }
 
+    /// What it may hold.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// What it may hold from here on; what it holds already stays.
     pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
@@ -33,6 +40,14 @@ impl LocalRing {
     /// Position of the next byte written.
     pub(crate) fn tail(&self) -> u64 {
         self.tail
+    }
+
+    /// Asks for where the next bytes are written.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        if !self.bytes.is_empty() {
+            prefetch_part(&*self.bytes, self.tail as usize & (self.bytes.len() - 1), 64);
+        }
     }
 
     fn len(&self) -> usize {

@@ -14,12 +14,17 @@ pub(crate) const MAX_CHUNKS: usize = 18;
 pub(crate) struct RxPacket<'a> {
     pub(crate) head: &'a [u8],
     pub(crate) rest: ArrayVec<&'a [u8], MAX_CHUNKS>,
+    /// Index of the flow that it seems to belong to, see `stack::foresight`.
+    pub(crate) flow: u32,
 }
+
+/// No flow is known.
+pub(crate) const NO_FLOW: u32 = u32::MAX;
 
 impl<'a> RxPacket<'a> {
     /// A packet in one piece.
     pub(crate) fn whole(head: &'a [u8]) -> Self {
-        Self { head, rest: ArrayVec::new() }
+        Self { head, rest: ArrayVec::new(), flow: NO_FLOW }
     }
 
     /// Bytes in all chunks.

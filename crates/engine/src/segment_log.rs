@@ -55,6 +55,11 @@ pub(crate) struct SegmentLog {
 }
 
 impl SegmentLog {
+    /// Nothing is outstanding.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
     /// A segment is on its way to the device. `true`: the first since [`SegmentLog::stamp`].
     pub(crate) fn send(&mut self, offset: u64, bytes: u32) -> bool {
         self.sent.push_back(Sent { offset, first_sent: UNSTAMPED, bytes, transmissions: 1, told: false });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bypath_tcp::{CloseReason, Connection, ConnectionInfo, ConnectionStats, Instant, State};
 
 use crate::desk::Desk;
+use crate::flow_table::FlowKey;
 use crate::segment_log::AckedSegment;
 use crate::slab::FlowId;
 use crate::source::{SendQueue, SendSource};
@@ -108,7 +109,7 @@ impl Service for NoService {
 /// A connection in the hands of its service.
 #[derive(Debug)]
 pub struct ServiceConnection<'a> {
-    about: About,
+    about: About<'a>,
     conn: &'a mut Connection,
     queue: &'a mut SendQueue,
     unread: &'a mut u32,
@@ -117,16 +118,15 @@ pub struct ServiceConnection<'a> {
 
 /// What a service is called about.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct About {
+pub(crate) struct About<'a> {
     pub(crate) id: FlowId,
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
+    pub(crate) key: &'a FlowKey,
     pub(crate) now: Instant,
 }
 
-impl About {
+impl<'a> About<'a> {
     /// The connection as the service may use it; `abort` is set if it gives the connection up.
-    pub(crate) fn connection<'a>(
+    pub(crate) fn connection(
         self,
         conn: &'a mut Connection,
         queue: &'a mut SendQueue,
@@ -145,12 +145,12 @@ impl ServiceConnection<'_> {
 
     /// Our address and port.
     pub fn local_addr(&self) -> SocketAddr {
-        self.about.local
+        self.about.key.local()
     }
 
     /// The peer's.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.about.remote
+        self.about.key.remote()
     }
 
     /// Time on the worker's clock.

@@ -4,6 +4,8 @@
 //! by an application or waiting in a queue, from the flow that took its slot since. Slots are reused
 //! last-in, first-out, so that a server with few flows stays in few cache lines.
 
+use bypath_wire::prefetch::prefetch;
+
 /// Names one flow of one worker, for as long as the flow lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FlowId {
@@ -47,6 +49,11 @@ impl<T> Slab<T> {
     /// Values stored now.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Slots that were ever in use.
+    pub(crate) fn slots(&self) -> usize {
+        self.entries.len()
     }
 
     /// The id that the next [`Self::insert`] returns, for values that want to know their own.
@@ -123,6 +130,14 @@ impl<T> Slab<T> {
         match &mut self.entries.get_mut(index as usize)?.slot {
             Slot::Taken(value) => Some(value),
             Slot::Free(_) => None,
+        }
+    }
+
+    /// Asks for what is in slot `index`.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u32) {
+        if let Some(entry) = self.entries.get(index as usize) {
+            prefetch(entry);
         }
     }
 

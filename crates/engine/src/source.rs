@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bypath_wire::prefetch::prefetch;
+
 use crate::local_ring::LocalRing;
 
 /// Bytes that can be read at any offset, any number of times, always the same.
@@ -77,6 +79,30 @@ impl SendQueue {
     /// Of a connection that has at most `limit` copied bytes outstanding. Takes no memory before the first write.
     pub(crate) fn new(limit: usize) -> Self {
         Self { stretches: VecDeque::new(), end: 0, ring: LocalRing::new(limit) }
+    }
+
+    /// Asks for what the queue points to.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        if let Some(first) = self.stretches.front() {
+            prefetch(first);
+        }
+        self.ring.prefetch();
+    }
+
+    /// Nothing is outstanding.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stretches.is_empty()
+    }
+
+    /// Copied bytes that may be outstanding.
+    pub(crate) fn limit(&self) -> usize {
+        self.ring.limit()
+    }
+
+    /// One of which all before `end` was sent and acknowledged.
+    pub(crate) fn resume(limit: usize, end: u64) -> Self {
+        Self { end, ..Self::new(limit) }
     }
 
     /// So many copied bytes may be outstanding from here on.

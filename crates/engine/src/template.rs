@@ -98,6 +98,11 @@ impl Template {
         }
     }
 
+    /// The link address that packets go to; of no use where there is no link header.
+    pub(crate) fn destination(&self) -> MacAddr {
+        MacAddr(self.bytes.first_chunk().copied().unwrap_or_default())
+    }
+
     /// Hop limit (time to live) other than the default.
     pub(crate) fn set_hop_limit(&mut self, limit: u8) {
         self.bytes[self.link + if self.v6 { 7 } else { 8 }] = limit;

@@ -9,6 +9,8 @@
 //! which its tick differs from the current one, so everything on a level fires before anything on the next,
 //! and a timer moves down at most once per level on its way (Varghese and Lauck, SOSP 1987, scheme 7).
 
+use bypath_wire::prefetch::prefetch;
+
 /// Slots per level, as a power of two; 64, so that one word tells which are in use.
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
@@ -99,6 +101,14 @@ impl TimerWheel {
         1 << self.shift
     }
 
+    /// Asks for what is kept of the timer of `index`.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u32) {
+        if let Some(node) = self.nodes.get(index as usize) {
+            prefetch(node);
+        }
+    }
+
     /// Sets the timer of `index`, or moves it. A deadline in the past fires with the next advance.
     ///
     /// An index beyond the capacity is a mistake of the caller; it is ignored in release builds.
@@ -108,6 +118,12 @@ impl TimerWheel {
         let whole = deadline_ns >> self.shift;
         let tick = whole + u64::from(whole << self.shift != deadline_ns);
         self.schedule_tick(index, tick.max(self.current));
+    }
+
+    /// When the timer of `index` fires, if it is set.
+    pub(crate) fn deadline(&self, index: u32) -> Option<u64> {
+        let node = self.nodes.get(index as usize).filter(|node| node.place != IDLE)?;
+        Some(node.tick.saturating_mul(self.tick_ns()))
     }
 
     /// Unsets the timer of `index`; says whether there was one.

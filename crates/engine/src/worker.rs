@@ -13,18 +13,20 @@ use bypath_xdp::{Device, Frame, RxBatch, UmemArea};
 use crossbeam::channel::Sender;
 use crossbeam::queue::ArrayQueue;
 
+use crate::account::Phase;
 use crate::control::ControlMessage;
 use crate::counters::{Cause, Counters};
 use crate::desk::Surroundings;
 use crate::device_egress::DeviceEgress;
 use crate::flow::SocketEnd;
 use crate::handoff::{HandoffReceiver, HandoffSender};
-use crate::packet::{MAX_CHUNKS, RxPacket};
+use crate::packet::{MAX_CHUNKS, NO_FLOW, RxPacket};
 use crate::route::RouteTable;
 use crate::socket::listener::ListenerShared;
 use crate::socket::shared::Wake;
 use crate::socket::udp::UdpShared;
 use crate::stack::client::Woken;
+use crate::stack::foresight::AHEAD;
 use crate::stack::ingress::Verdict;
 use crate::stack::{Stack, StackEvent};
 use crate::tap::TapWriter;
@@ -219,6 +221,9 @@ impl<D: Device> Worker<D> {
         let mut idle_since: Option<SystemInstant> = None;
         let mut stop_at: Option<SystemInstant> = None;
         loop {
+            // The clock is read once a round: packets are as old as the moment at which the device gave them.
+            self.stack.account.begin();
+            let received = self.device.receive(&mut self.batch) > 0;
             let (now, clock) = self.now();
             if self.stopping {
                 let patience = *stop_at.get_or_insert(clock + LINGER);
@@ -230,8 +235,8 @@ impl<D: Device> Worker<D> {
             if let Some(tap) = &mut self.tap {
                 tap.begin(now.as_nanos());
             }
-            let busy = self.round(now);
-            self.time.end(busy);
+            let busy = self.round(now, received);
+            self.end(busy);
             if busy || self.stopping {
                 idle_since = None;
                 continue;
@@ -257,23 +262,27 @@ impl<D: Device> Worker<D> {
 
     fn now(&self) -> (Instant, SystemInstant) {
         let clock = SystemInstant::now();
-        let ns = clock.duration_since(self.epoch).as_nanos();
-        (Instant::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX)), clock)
+        let since = clock.duration_since(self.epoch);
+        (Instant::from_nanos(since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())), clock)
     }
 
     /// One turn of the loop, for those who drive it themselves.
     pub(crate) fn turn(&mut self) {
+        self.stack.account.begin();
+        let received = self.device.receive(&mut self.batch) > 0;
         let (now, _) = self.now();
         self.time.begin(now);
-        let busy = self.round(now);
-        self.time.end(busy);
+        let busy = self.round(now, received);
+        self.end(busy);
     }
 
-    /// One turn of the loop. `false`: there was nothing to do.
-    fn round(&mut self, now: Instant) -> bool {
-        let received = self.device.receive(&mut self.batch) > 0;
-        // Packets are as old as the moment at which the device gave them, not as the round.
-        let now = if received { self.now().0 } else { now };
+    fn end(&mut self, busy: bool) {
+        self.time.end(busy);
+        self.stack.account.end(busy);
+    }
+
+    /// One turn of the loop; the batch holds what was `received`. `false`: there was nothing to do.
+    fn round(&mut self, now: Instant, received: bool) -> bool {
         if received {
             self.take_batch(now);
         }
@@ -281,13 +290,14 @@ impl<D: Device> Worker<D> {
         let asked = self.take_requests(now);
         let woken = self.wake(now);
         let busy = received || handed || asked || woken || self.stack.has_work();
-        let due = self.stack.next_deadline().is_some_and(|at| at.is_due(now));
-        if busy || due {
+        self.stack.doze(now);
+        let busy = busy || self.stack.next_deadline().is_some_and(|at| at.is_due(now));
+        if busy {
             self.flush(now);
         } else if self.device.has_unsent() {
             self.device.flush();
         }
-        busy || due
+        busy
     }
 
     /// Calls the service, if it is time.
@@ -296,15 +306,22 @@ impl<D: Device> Worker<D> {
             return false;
         }
         let device = &self.device;
-        let surroundings = Surroundings { time: self.time.stats(self.index), device: &|| device.stats() };
+        let (index, time) = (self.index, &self.time);
+        let surroundings =
+            Surroundings { worker: index, time: &|| time.stats(index), device: &|| device.stats() };
         if self.stack.wake(now, &surroundings) == Woken::Done {
             self.stack.events.push_back(StackEvent::ServiceDone(self.index));
         }
         true
     }
 
+    pub(crate) fn awake(&self) -> usize {
+        self.stack.awake_flows()
+    }
+
     pub(crate) fn stats(&self) -> WorkerStats {
         WorkerStats {
+            account: self.stack.account.kept(),
             flows: self.stack.flow_count(),
             counters: self.stack.counters,
             device: self.device.stats(),
@@ -314,7 +331,9 @@ impl<D: Device> Worker<D> {
 
     fn flush(&mut self, now: Instant) {
         let mut egress = DeviceEgress::new(&mut self.device, &self.area, self.tap.as_deref_mut());
+        let before = self.stack.account.enter(Phase::Tcp);
         self.stack.advance(now, &mut egress);
+        let _ = self.stack.account.enter(Phase::Transmit);
         self.stack.flush(now, &mut egress);
         if self.stack.has_unstamped() || self.tap.is_some() {
             let handed_over = self.now().0;
@@ -323,7 +342,9 @@ impl<D: Device> Worker<D> {
                 tap.handed_over(handed_over.as_nanos());
             }
         }
+        let _ = self.stack.account.enter(Phase::Kick);
         self.device.flush();
+        self.stack.account.back(before);
         while let Some(event) = self.stack.events.pop_front() {
             let message = ControlMessage::Worker(event);
             if self.links.control.try_send(message).is_err() {
@@ -340,8 +361,21 @@ impl<D: Device> Worker<D> {
         let frames = self.batch.frames();
         let mut egress = DeviceEgress::new(&mut self.device, &area, self.tap.as_deref_mut());
         let mut at = 0;
+        let looks_ahead = frames.len() > 1 && self.stack.looks_ahead();
+        let mut flows = [NO_FLOW; AHEAD];
+        let mut foreseen = 0..0;
         while let Some(first) = frames.get(at) {
+            if looks_ahead && at >= foreseen.end {
+                foreseen = at..frames.len().min(at + AHEAD);
+                let next = frames[foreseen.clone()].iter().map(|frame| area.bytes(frame));
+                let before = self.stack.account.enter(Phase::LookUp);
+                self.stack.foresee(next, &mut flows[..foreseen.len()]);
+                self.stack.account.back(before);
+            }
             let mut packet = RxPacket::whole(area.bytes(first));
+            if looks_ahead {
+                packet.flow = flows[at - foreseen.start];
+            }
             let mut last: &Frame = first;
             at += 1;
             while last.more() {
@@ -353,6 +387,7 @@ impl<D: Device> Worker<D> {
                 at += 1;
             }
             let alone = self.links.from_workers.is_empty();
+            let before = self.stack.account.enter(Phase::Parse);
             let watched = egress.begin(now, first.queue(), &packet);
             if watched {
                 self.stack.begin_packet();
@@ -362,6 +397,7 @@ impl<D: Device> Worker<D> {
                 let (cause, note) = self.stack.end_packet(verdict);
                 egress.end(cause, note);
             }
+            self.stack.account.back(before);
             if let Verdict::Foreign(key) = verdict {
                 let home = self.stack.home_of(&key, self.links.to_workers.len());
                 hand_off(self.index, home, &mut self.links, &mut self.stack.counters, &packet, 0);
@@ -420,7 +456,10 @@ impl<D: Device> Worker<D> {
         let datagrams =
             port.datagrams.load(Ordering::Relaxed) && port.datagrams.swap(false, Ordering::SeqCst);
         let mut any = datagrams;
-        while let Some(command) = self.links.commands.pop() {
+        // An empty queue costs a look, not a fence.
+        while !self.links.commands.is_empty()
+            && let Some(command) = self.links.commands.pop()
+        {
             self.obey(now, command);
             any = true;
         }

@@ -2,6 +2,7 @@
 
 use bypath_xdp::DeviceStats;
 
+use crate::account::CycleAccount;
 use crate::counters::Counters;
 
 /// Figures of one worker since it began.
@@ -17,6 +18,8 @@ pub struct WorkerStats {
     pub rounds: u64,
     /// Of these, rounds in which there was something to do.
     pub busy_rounds: u64,
+    /// What its busy time went into, where an account is kept ([`crate::EngineBuilder::profile`]).
+    pub account: Option<CycleAccount>,
     /// Connections in any state.
     pub flows: usize,
     pub(crate) counters: Counters,

@@ -159,7 +159,9 @@ fn host(me: u8, peer: u8, mtu: u32, devices: Vec<MemoryDevice>) -> Vec<Node> {
             seeds: [me.into(), 2, 3, 4],
             reassembly_rings: 0,
             memory: crate::stack::memory::MemoryLimits::default(),
+            awake: crate::stack::AWAKE,
             observe_segments: false,
+            profile: false,
             client_ports: crate::client_ports::Candidates::All,
             worker: (index, count),
         };

@@ -7,6 +7,7 @@ pub mod export;
 pub mod histogram;
 pub mod latency;
 pub mod load;
+pub mod profile;
 pub mod repeat;
 pub mod report;
 pub mod result;

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::capture::CaptureSummary;
+pub use crate::profile::{PhaseTime, Profile};
 pub use conditions::{Clock, Conditions, MachineLoad};
 pub use counters::{Rates, Totals};
 pub use latency::{HistogramSummary, IntervalLatency, metric};
@@ -149,6 +150,9 @@ pub struct RunResult {
     /// Processor time of this process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
+    /// Where the time of the engine's workers went, with `--profile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// The measurement in slices, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub intervals: Vec<Interval>,
@@ -201,6 +205,7 @@ impl RunResult {
             drops: BTreeMap::new(),
             interfaces: Vec::new(),
             cpu: None,
+            profile: None,
             intervals: Vec::new(),
             steps: Vec::new(),
             frame_sizes: Vec::new(),

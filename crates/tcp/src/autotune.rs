@@ -52,6 +52,24 @@ impl ReceiveTuner {
         }
     }
 
+    /// What has to be kept of a connection that sleeps.
+    pub(crate) fn kept(&self) -> [u32; 3] {
+        [self.buffer, self.present, self.most_in_round]
+    }
+
+    /// Goes on from what [`ReceiveTuner::kept`] has told.
+    pub(crate) fn resume(
+        config: &Config,
+        now: Instant,
+        rcv_nxt: SeqNum,
+        srtt_ns: u64,
+        [buffer, present, most_in_round]: [u32; 3],
+    ) -> Self {
+        let mut tuner = Self { buffer, present, most_in_round, ..Self::new(config) };
+        tuner.start(now, rcv_nxt, Some(srtt_ns));
+        tuner
+    }
+
     /// The connection is open: measuring begins.
     pub(crate) fn start(&mut self, now: Instant, rcv_nxt: SeqNum, handshake_ns: Option<u64>) {
         self.rtt_ns = handshake_ns.unwrap_or(0);

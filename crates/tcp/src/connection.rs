@@ -1,6 +1,10 @@
 //! The connection: what it remembers, laid out by how often it is touched, and what the application may
 //! ask of it. Segments come in through `input`, go out through `output`.
 
+use std::mem::offset_of;
+use std::sync::Arc;
+
+use bypath_wire::prefetch::prefetch_part;
 use bypath_wire::seq::SeqNum;
 
 use crate::assembler::Assembler;
@@ -112,6 +116,9 @@ impl Bits {
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
+    pub(crate) const fn has_other_than(self, other: Self) -> bool {
+        self.0 & !other.0 != 0
+    }
     pub(crate) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -170,19 +177,29 @@ pub(crate) struct Hot {
 
 const _: () = assert!(size_of::<Hot>() == 128, "the predicted path fits two cache lines");
 
-/// Everything else.
+/// Everything else: what segments in order touch first, see [`Connection::prefetch`].
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Cold {
-    pub(crate) config: Config,
-    pub(crate) iss: SeqNum,
+    /// The same for many connections.
+    pub(crate) config: Arc<Config>,
     /// Where the last segment that was less than full ends.
     pub(crate) small_end: SeqNum,
-    pub(crate) congestion: Congestion,
-    pub(crate) usage: Usage,
-    pub(crate) pacer: Pacer,
-    pub(crate) ecn: EcnState,
+    /// Recovery ends when this is acknowledged.
+    pub(crate) recovery_point: SeqNum,
+    /// Since when the peer has owed us progress.
+    pub(crate) stalled_since: Instant,
+    pub(crate) peer_segment: PeerSegment,
     pub(crate) rtt: RttEstimator,
+    pub(crate) tuner: ReceiveTuner,
+    pub(crate) usage: Usage,
     pub(crate) scoreboard: Scoreboard,
+    pub(crate) stats: ConnectionStats,
+    pub(crate) congestion: Congestion,
+    pub(crate) push: Push,
+    pub(crate) pacer: Pacer,
+    pub(crate) iss: SeqNum,
+    pub(crate) ecn: EcnState,
     pub(crate) assembler: Assembler,
     pub(crate) rack: Rack,
     pub(crate) prr: Prr,
@@ -191,12 +208,8 @@ pub(crate) struct Cold {
     pub(crate) tail_loss: TailLoss,
     /// The last segment was sent again, as a recovery does once at most (RFC 6675).
     pub(crate) rescued: bool,
-    /// Recovery ends when this is acknowledged.
-    pub(crate) recovery_point: SeqNum,
     /// When SYN went out, for the first round-trip sample.
     pub(crate) syn_sent_at: Instant,
-    /// Since when the peer has owed us progress.
-    pub(crate) stalled_since: Instant,
     /// Timeouts since then.
     pub(crate) stall: Stall,
     /// RACK's reordering timer.
@@ -222,10 +235,6 @@ pub(crate) struct Cold {
     pub(crate) fin_ahead: Option<SeqNum>,
     /// What was received twice, to report once (RFC 2883).
     pub(crate) duplicates: Duplicates,
-    pub(crate) stats: ConnectionStats,
-    pub(crate) peer_segment: PeerSegment,
-    pub(crate) tuner: ReceiveTuner,
-    pub(crate) push: Push,
 }
 
 /// One TCP connection.
@@ -236,6 +245,18 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Asks for what a segment in order will touch of `self`, which has been fetched itself.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch_part(&*self.cold, 0, offset_of!(Cold, push) + 16);
+    }
+
+    /// Asks for what [`Connection::prefetch`] has fetched points to.
+    #[inline]
+    pub fn prefetch_more(&self) {
+        self.cold.scoreboard.prefetch();
+    }
+
     /// Where it is in its life.
     pub fn state(&self) -> State {
         self.hot.state

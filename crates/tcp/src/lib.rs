@@ -15,6 +15,7 @@
 //! out of order; `isn` chooses initial sequence numbers.
 
 mod acks;
+mod asleep;
 mod assembler;
 mod autotune;
 mod challenge;
@@ -60,6 +61,7 @@ mod urgent;
 mod validation;
 mod window;
 
+pub use asleep::Asleep;
 pub use challenge::ChallengeLimiter;
 pub use config::{Config, CongestionControl, CookieMode, EcnMode, MetricsCache, MtuProbing, Pacing};
 pub use connection::{CloseReason, Connection};

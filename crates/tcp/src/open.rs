@@ -1,5 +1,7 @@
 //! Opening, from either end (RFC 9293 section 3.5): what is offered, and what the two SYNs agree on.
 
+use std::sync::Arc;
+
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::{TcpOptions, Timestamps};
 
@@ -35,20 +37,26 @@ use crate::validation::Usage;
 impl Connection {
     /// Active open: SYN-SENT, with a SYN to send. `iss` and `ts_offset` come from
     /// [`IsnGenerator`](crate::IsnGenerator).
-    pub fn connect(config: Config, now: Instant, iss: SeqNum, ts_offset: u32) -> Self {
-        Self::new(config, now, iss, ts_offset, State::SynSent)
+    pub fn connect(config: impl Into<Arc<Config>>, now: Instant, iss: SeqNum, ts_offset: u32) -> Self {
+        Self::new(config.into(), now, iss, ts_offset, State::SynSent)
     }
 
     /// Passive open: a listener has received `syn` (SYN set, neither RST nor ACK). SYN-RECEIVED, with a
     /// SYN-ACK to send.
-    pub fn accept(config: Config, now: Instant, iss: SeqNum, ts_offset: u32, syn: &Segment<'_>) -> Self {
-        let mut conn = Self::new(config, now, iss, ts_offset, State::SynReceived);
+    pub fn accept(
+        config: impl Into<Arc<Config>>,
+        now: Instant,
+        iss: SeqNum,
+        ts_offset: u32,
+        syn: &Segment<'_>,
+    ) -> Self {
+        let mut conn = Self::new(config.into(), now, iss, ts_offset, State::SynReceived);
         conn.cold.passive = true;
         conn.negotiate(syn);
         conn
     }
 
-    fn new(config: Config, now: Instant, iss: SeqNum, ts_offset: u32, state: State) -> Self {
+    pub(crate) fn new(config: Arc<Config>, now: Instant, iss: SeqNum, ts_offset: u32, state: State) -> Self {
         let mut bits = Bits::default();
         bits.set(Bits::SEND_SYN);
         if config.nodelay {

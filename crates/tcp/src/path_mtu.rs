@@ -71,6 +71,20 @@ impl PathMtu {
         }
     }
 
+    /// What has to be kept of a path of which nothing is to be found out; none otherwise.
+    pub(crate) fn kept(&self) -> Option<[u16; 4]> {
+        let at_rest = self.probe.is_none()
+            && self.claim.is_none()
+            && self.timeouts.1 == 0
+            && self.raise_at == Instant::NEVER;
+        at_rest.then_some([self.mss, self.limit, self.search_high, self.proven])
+    }
+
+    /// Goes on from what [`PathMtu::kept`] has told.
+    pub(crate) fn resume(&mut self, [mss, limit, search_high, proven]: [u16; 4]) {
+        *self = Self { limit, search_high, proven, ..Self::new(mss) };
+    }
+
     /// Whether a full segment is news.
     pub(crate) fn watches(&self) -> bool {
         self.full_sent == u64::MAX

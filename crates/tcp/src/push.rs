@@ -14,13 +14,14 @@ const MARKS: usize = 32;
 
 /// Ends of writes, by stream offset.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Push {
-    /// Ascending.
-    marks: ArrayVec<u64, MARKS>,
     /// New data that ends at or after this needs a closer look.
     trigger: u64,
     /// Where the last new segment with PSH ended.
     pushed: u64,
+    /// Ascending.
+    marks: ArrayVec<u64, MARKS>,
 }
 
 impl Default for Push {
@@ -32,6 +33,9 @@ impl Default for Push {
 impl Push {
     /// Another write ends at `end`; what lies before `acknowledged` is forgotten when room is needed.
     fn note(&mut self, end: u64, acknowledged: u64) {
+        if self.marks.last().is_some_and(|mark| *mark <= acknowledged) {
+            self.marks.clear();
+        }
         if self.marks.is_full() {
             self.marks.retain(|mark| *mark > acknowledged);
         }
@@ -40,6 +44,11 @@ impl Push {
         }
         // There is room now.
         let _ = self.marks.try_push(end);
+    }
+
+    /// All before `acknowledged` was pushed and has arrived.
+    pub(crate) fn resume(&mut self, acknowledged: u64) {
+        *self = Self { pushed: acknowledged, ..Self::default() };
     }
 
     fn aim(&mut self, sent: u64, half_window: u64) {

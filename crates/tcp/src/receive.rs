@@ -18,7 +18,7 @@ const LEAST_FULL_SEGMENT: u16 = 88;
 const USUAL_FULL_SEGMENT: u16 = 536;
 
 /// Sizes of the peer's segments, payload only.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerSegment {
     /// Of a full one, as far as is known.
     full: u16,

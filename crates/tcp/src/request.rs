@@ -2,6 +2,8 @@
 //! (SYN-RECEIVED after a passive open, RFC 9293 section 3.10.7.4). It keeps what the SYN said and nothing
 //! else, so that half-open connections are cheap; a [`Connection`] is made when the handshake completes.
 
+use std::sync::Arc;
+
 use core::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -226,7 +228,7 @@ impl Request {
 
     /// The connection, in SYN-RECEIVED with its SYN-ACK sent: it takes the segment that completes the
     /// handshake next.
-    pub fn open(&self, config: Config, now: Instant, ts_offset: u32) -> Connection {
+    pub fn open(&self, config: impl Into<Arc<Config>>, now: Instant, ts_offset: u32) -> Connection {
         let (header, options) = self.syn();
         let syn = Segment::new(&header, &options, 0);
         let mut conn = Connection::accept(config, now, self.iss, ts_offset, &syn);

@@ -47,6 +47,14 @@ impl RttEstimator {
         }
     }
 
+    /// Goes on from what was measured before.
+    pub(crate) fn resume(&mut self, srtt_ns: u64, rttvar_ns: u64, min_ns: u64) {
+        (self.srtt_ns, self.rttvar_ns, self.min_ns) = (srtt_ns, rttvar_ns, min_ns);
+        self.rto_ns = srtt_ns.saturating_add((4 * rttvar_ns).max(self.min_rto_ns));
+        self.measured = true;
+        self.refresh_timer();
+    }
+
     /// Both ends know SACK, and tail loss probes are wanted.
     pub(crate) fn use_probes(&mut self) {
         self.probes = true;

@@ -18,6 +18,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use bypath_wire::prefetch::prefetch;
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::SackBlock;
 
@@ -148,6 +149,14 @@ impl Default for Scoreboard {
 impl Scoreboard {
     pub(crate) fn highest_sacked(&self) -> Option<SeqNum> {
         self.highest_sacked
+    }
+
+    /// Asks for the first span.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        if let Some(first) = self.spans.front() {
+            prefetch(first);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -16,6 +16,13 @@ pub(crate) struct Urgent {
     sent: u64,
 }
 
+impl Urgent {
+    /// Neither end has ever marked anything as urgent.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.received.is_none() && self.sent == 0
+    }
+}
+
 impl Connection {
     /// The peer's latest urgent mark: the sequence number of the octet that follows its urgent data.
     pub fn urgent_mark(&self) -> Option<SeqNum> {

@@ -16,6 +16,7 @@
 pub mod arp;
 mod bytes;
 pub mod checksum;
+pub mod cycles;
 mod error;
 pub mod ethernet;
 pub mod icmpv4;
@@ -24,6 +25,7 @@ pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;
+pub mod prefetch;
 pub mod seq;
 pub mod tcp;
 pub mod udp;

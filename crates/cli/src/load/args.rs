@@ -161,6 +161,10 @@ pub(crate) struct LoadArgs {
     #[arg(long)]
     reset: bool,
 
+    /// Do not record the latency of every packet; the result is marked as without it.
+    #[arg(long)]
+    no_packet_latency: bool,
+
     /// Do not compare what is received with what it should be.
     #[arg(long)]
     no_verify: bool,
@@ -284,6 +288,7 @@ impl LoadArgs {
         settings.pipeline = self.pipeline;
         settings.reset = self.reset;
         settings.verify = !self.no_verify;
+        settings.packet_latency = !self.no_packet_latency;
         settings.seed = self.seed;
         settings.keep_interval_histograms = self.results.keeps_histograms();
         settings.expected.lossless = self.lossless;

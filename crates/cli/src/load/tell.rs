@@ -114,6 +114,9 @@ pub(super) fn summary(result: &RunResult) -> String {
         }
         text.push('\n');
     }
+    if let Some(profile) = &result.profile {
+        text.push_str(&profile.table());
+    }
     text.push_str(&spreads(result));
     for (cause, number) in &result.drops {
         let _ = writeln!(text, "  dropped            {} {}", count(*number), cause.replace('_', " "));

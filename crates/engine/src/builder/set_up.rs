@@ -158,7 +158,9 @@ fn set_up(
         seeds,
         reassembly_rings: if builder.service.is_some() { builder.reassembly_rings } else { 0 },
         memory: builder.memory,
+        awake: crate::stack::AWAKE,
         observe_segments: builder.observe_segments,
+        profile: builder.profile,
         client_ports: if divided { Candidates::BesideSockets } else { Candidates::All },
         worker: (0, cores.len()),
     };

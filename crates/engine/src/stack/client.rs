@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use bypath_tcp::{Connection, Instant, Segment, TxSegment};
 
 use super::Stack;
+use crate::account::Phase;
 use crate::desk::{ConnectError, Desk, Surroundings};
 use crate::flow::{App, Keeper, ServiceEnd};
 use crate::flow_table::FlowKey;
@@ -37,12 +38,14 @@ impl Stack {
     /// Calls the service.
     pub(crate) fn wake(&mut self, now: Instant, worker: &Surroundings<'_>) -> Woken {
         self.woken = true;
+        let before = self.account.enter(Phase::Application);
         // Nothing that a desk offers calls the service: what comes of it waits for the round's end.
         let mut service = std::mem::replace(&mut self.service, Box::new(NoService));
         let mut desk = Desk::new(self, now, worker);
         service.on_wake(&mut desk);
         let done = desk.has_stopped();
         self.service = service;
+        self.account.back(before);
         if done { Woken::Done } else { Woken::Yes }
     }
 
@@ -103,12 +106,12 @@ impl Stack {
 
     /// A connection of the service's, for it to use outside of a call about it.
     pub(crate) fn service_connection(&mut self, now: Instant, id: FlowId) -> Option<ServiceConnection<'_>> {
-        self.flows.get_mut(id)?;
+        self.flows.id_at(id.index).filter(|known| *known == id)?;
+        self.wake_flow(id.index);
         self.mark_dirty(id.index);
         let flow = self.flows.get_mut(id)?;
-        let (local, remote) = (flow.local(), flow.remote());
         let App::Service(end) = &mut flow.app else { return None };
-        let about = About { id, local, remote, now };
+        let about = About { id, key: &flow.key, now };
         Some(about.connection(&mut flow.conn, &mut end.queue, &mut end.unread, &mut end.abort))
     }
 
@@ -116,7 +119,6 @@ impl Stack {
     pub(super) fn tell_acknowledged(&mut self, now: Instant, index: u32, segment: &Segment<'_>) {
         let Some(id) = self.flows.id_at(index) else { return };
         let Some(flow) = self.flows.at_mut(index) else { return };
-        let (local, remote) = (flow.local(), flow.remote());
         let App::Service(end) = &mut flow.app else { return };
         let Some(log) = &mut end.log else { return };
         let samples = &mut self.samples;
@@ -132,10 +134,12 @@ impl Stack {
         if samples.is_empty() {
             return;
         }
-        let about = About { id, local, remote, now };
+        let about = About { id, key: &flow.key, now };
         let mut connection =
             about.connection(&mut flow.conn, &mut end.queue, &mut end.unread, &mut end.abort);
+        let before = self.account.enter(Phase::Application);
         self.service.on_segments_acked(&mut connection, &self.samples);
+        self.account.back(before);
     }
 
     /// What was sent since the last time goes to the device now.

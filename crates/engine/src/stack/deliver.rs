@@ -5,6 +5,7 @@ use bypath_tcp::{Instant, Received};
 use bypath_wire::SeqNum;
 
 use super::Stack;
+use crate::account::Phase;
 use crate::flow::{App, ServiceEnd};
 use crate::packet::{RxPacket, Slices};
 use crate::service::About;
@@ -38,13 +39,26 @@ impl Stack {
         if received.store.is_some() {
             self.note = Note::AheadOfTurn;
         }
+        let before = self.account.enter(Phase::Application);
+        self.place_in(now, index, received, packet, payload);
+        self.account.back(before);
+    }
+
+    fn place_in(
+        &mut self,
+        now: Instant,
+        index: u32,
+        received: &Received,
+        packet: &RxPacket<'_>,
+        payload: usize,
+    ) {
         let id = self.flows.id_at(index);
         let (Some(flow), Some(id)) = (self.flows.at_mut(index), id) else { return };
         let pieces = match &received.store {
             Some(store) => packet.range(payload + store.skip as usize, store.len as usize),
             None => packet.range(payload + received.skip as usize, received.deliver as usize),
         };
-        let about = About { id, local: flow.local(), remote: flow.remote(), now };
+        let about = About { id, key: &flow.key, now };
         match &mut flow.app {
             App::Socket(end) => {
                 if let Some(store) = &received.store {

@@ -173,9 +173,11 @@ impl Stack {
         let remote = SocketAddr::new(dst, u16::from_be_bytes([head[2], head[3]]));
         let seq = SeqNum(u32::from_be_bytes([head[4], head[5], head[6], head[7]]));
         let Some(key) = FlowKey::new(local, remote) else { return };
-        let Some(flow) =
-            self.table.find(&key).and_then(|index| self.flows.at_mut(index).map(|flow| (index, flow)))
-        else {
+        let found = self.table.find(&key);
+        if let Some(index) = found {
+            self.wake_flow(index);
+        }
+        let Some(flow) = found.and_then(|index| self.flows.at_mut(index).map(|flow| (index, flow))) else {
             if let Trouble::Unreachable { hard: true, .. } = trouble {
                 self.half_open_unreachable(&key, seq);
             }

@@ -236,7 +236,6 @@ impl Stack {
     pub(super) fn established(&mut self, now: Instant, index: u32) {
         let Some(id) = self.flows.id_at(index) else { return };
         let Some(flow) = self.flows.at_mut(index) else { return };
-        let (local, remote) = (flow.local(), flow.remote());
         match &mut flow.app {
             App::Socket(end) => {
                 end.shared.set_connected();
@@ -252,7 +251,7 @@ impl Stack {
             }
             App::Service(end) => {
                 let mut abort = false;
-                let about = About { id, local, remote, now };
+                let about = About { id, key: &flow.key, now };
                 let mut connection =
                     about.connection(&mut flow.conn, &mut end.queue, &mut end.unread, &mut abort);
                 self.service.on_open(&mut connection);
@@ -280,9 +279,9 @@ impl Stack {
     }
 
     /// The settings of a connection to `remote`; `None` without a route.
-    pub(super) fn config_for(&self, remote: SocketAddr) -> Option<bypath_tcp::Config> {
-        let route = self.routes.lookup(remote.ip())?;
-        Some(self.config_towards(remote.ip(), route.mtu))
+    pub(super) fn config_for(&mut self, remote: SocketAddr) -> Option<Arc<bypath_tcp::Config>> {
+        let mtu = self.routes.lookup(remote.ip())?.mtu;
+        Some(self.config_towards(remote.ip(), mtu))
     }
 
     /// Sends a segment that belongs to no flow. `false`, and counted: it cannot be sent now.

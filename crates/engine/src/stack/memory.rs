@@ -28,6 +28,12 @@ pub(crate) struct Held {
     pub(super) reassembly: u32,
 }
 
+impl Held {
+    pub(crate) fn is_nothing(&self) -> bool {
+        (self.receive, self.reassembly) == (0, 0)
+    }
+}
+
 /// What all flows hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Memory {

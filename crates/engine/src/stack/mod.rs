@@ -6,7 +6,9 @@
 
 pub(crate) mod client;
 mod deliver;
+mod doze;
 mod fast_open;
+pub(crate) mod foresight;
 mod half_open;
 mod icmp;
 pub(crate) mod ingress;
@@ -27,18 +29,22 @@ use std::sync::Arc;
 use bypath_tcp::{ChallengeLimiter, Config, FastOpenKeys, Instant, IsnGenerator, MetricsCache, SynCookies};
 use bypath_wire::ethernet::MacAddr;
 
+pub(crate) use self::doze::AWAKE;
+use self::doze::Dozing;
 use self::memory::{Memory, MemoryLimits};
+use crate::account::Account;
 use crate::client_ports::{Candidates, ClientPorts};
 use crate::compact::Compact;
 use crate::counters::Counters;
 use crate::destinations::Destinations;
-use crate::flow::{BoxedService, Flow};
+use crate::flow::BoxedService;
 use crate::flow_table::{FlowHasher, FlowKey, FlowTable};
+use crate::flows::Flows;
 use crate::neighbor::NeighborCache;
 use crate::ring::{ByteConsumer, ByteProducer, byte_ring};
 use crate::route::RouteTable;
 use crate::segment_log::AckedSegment;
-use crate::slab::{FlowId, Slab};
+use crate::slab::FlowId;
 use crate::socket::listener::ListenerShared;
 use crate::socket::shared::WorkerPort;
 use crate::socket::udp::UdpShared;
@@ -54,6 +60,8 @@ const ANSWERS_PER_SECOND: u32 = 1_000;
 /// SYN cookies remembered that connections were made of.
 const LEAST_SPENT: usize = 1 << 8;
 const MOST_SPENT: usize = 1 << 16;
+/// Settings kept for connections to come: there are few segment sizes.
+const CONFIGS: usize = 8;
 /// Segment size of a peer over IPv6 that does not announce one.
 const DEFAULT_MSS_IPV6: u16 = 1220;
 
@@ -75,8 +83,12 @@ pub(crate) struct StackConfig {
     /// Rings for data out of order, for the connections of a service: how many at once.
     pub(crate) reassembly_rings: usize,
     pub(crate) memory: MemoryLimits,
+    /// With more connections than this at full size those on which nothing happens are put to sleep.
+    pub(crate) awake: usize,
     /// Services are told of every segment that is acknowledged.
     pub(crate) observe_segments: bool,
+    /// An account is kept of where the time goes.
+    pub(crate) profile: bool,
     /// Source ports of connections that a service opens.
     pub(crate) client_ports: Candidates,
     /// This worker's number, and how many there are.
@@ -112,7 +124,8 @@ pub(crate) struct Stack {
     pub(crate) config: StackConfig,
     pub(crate) routes: RouteTable,
     pub(crate) neighbors: NeighborCache,
-    flows: Slab<Flow>,
+    flows: Flows,
+    dozing: Dozing,
     table: FlowTable,
     wheel: TimerWheel,
     isn: IsnGenerator,
@@ -127,6 +140,8 @@ pub(crate) struct Stack {
     spent_cookies: SpentCookies,
     fast_open_keys: FastOpenKeys,
     destinations: Destinations,
+    /// Settings by segment size and family, shared by connections.
+    tcp_configs: Vec<(u16, bool, Arc<Config>)>,
     /// Until when acknowledgements are looked at for cookies.
     cookies_until: Instant,
     waiting_flows: HashMap<IpAddr, Vec<FlowId>>,
@@ -159,6 +174,7 @@ pub(crate) struct Stack {
     /// What one packet has acknowledged.
     samples: Vec<AckedSegment>,
     answers: (u64, u32),
+    pub(crate) account: Account,
     datagram_id: u16,
     /// What the packet at hand has turned out to mean.
     note: Note,
@@ -167,10 +183,15 @@ pub(crate) struct Stack {
 impl Stack {
     pub(crate) fn new(config: StackConfig, port: Arc<WorkerPort>, service: BoxedService) -> Self {
         let seeds = config.seeds;
+        let mut account = Account::default();
+        if config.profile {
+            account.keep();
+        }
         Self {
             routes: RouteTable::new(),
             neighbors: NeighborCache::new(4096, seeds[3]),
-            flows: Slab::with_capacity(config.max_flows),
+            flows: Flows::with_capacity(config.max_flows),
+            dozing: Dozing::default(),
             table: FlowTable::with_capacity(config.max_flows, FlowHasher::with_seeds(seeds)),
             wheel: TimerWheel::with_capacity(config.max_flows, TICK_NS),
             isn: IsnGenerator::new((seeds[0] ^ seeds[2], seeds[1] ^ seeds[3])),
@@ -202,6 +223,7 @@ impl Stack {
                 if config.tcp.metrics == MetricsCache::Off { 0 } else { config.tcp.metrics_hosts as usize },
                 (seeds[3].rotate_left(5), seeds[2].rotate_left(41)),
             ),
+            tcp_configs: Vec::new(),
             cookies_until: Instant::ZERO,
             waiting_flows: HashMap::new(),
             waiting_datagrams: VecDeque::new(),
@@ -230,6 +252,7 @@ impl Stack {
             unstamped: Vec::new(),
             samples: Vec::new(),
             answers: (0, 0),
+            account,
             datagram_id: seeds[2] as u16,
             note: Note::None,
             config,
@@ -269,7 +292,10 @@ impl Stack {
     /// What the flow of `key` tells of itself.
     pub(crate) fn connection_info(&self, key: &FlowKey) -> Option<bypath_tcp::ConnectionInfo> {
         match self.table.find(key) {
-            Some(index) => self.flows.at(index).map(|flow| flow.conn.info()),
+            Some(index) => match self.flows.at(index) {
+                Some(flow) => Some(flow.conn.info()),
+                None => self.flows.asleep_info(index),
+            },
             None => self.resting_info(key),
         }
     }
@@ -321,14 +347,24 @@ impl Stack {
     }
 
     /// Settings of a new connection to this peer.
-    fn config_towards(&self, remote: IpAddr, route_mtu: Option<u32>) -> Config {
+    fn config_towards(&mut self, remote: IpAddr, route_mtu: Option<u32>) -> Arc<Config> {
+        let mss = self.mss_for(remote, route_mtu);
+        let known = self.tcp_configs.iter().find(|(of, v6, _)| (*of, *v6) == (mss, remote.is_ipv6()));
+        if let Some((_, _, config)) = known {
+            return config.clone();
+        }
         let mut config = self.config.tcp.clone();
-        config.mss = self.mss_for(remote, route_mtu);
+        config.mss = mss;
         if remote.is_ipv6() {
             // RFC 9293 MUST-15: what every IPv6 host takes.
             config.default_mss = config.default_mss.max(DEFAULT_MSS_IPV6);
             config.least_path_mss = config.least_path_mss.max(DEFAULT_MSS_IPV6);
         }
+        let config = Arc::new(config);
+        if self.tcp_configs.len() >= CONFIGS {
+            self.tcp_configs.clear();
+        }
+        self.tcp_configs.push((mss, remote.is_ipv6(), config.clone()));
         config
     }
 

@@ -139,8 +139,8 @@ impl Stack {
 
     /// Every flow is reset, every socket told: the engine stops, or the link is gone for good.
     pub(crate) fn abort_all(&mut self, now: Instant) {
-        let all: Vec<u32> = self.flows.iter().map(|(id, _)| id.index).collect();
-        for index in all {
+        self.wake_all_flows();
+        for index in self.flows.indices() {
             self.abort_flow(now, index);
         }
         self.end_all_rest();
@@ -153,8 +153,8 @@ impl Stack {
         if !shrinks {
             return;
         }
-        let all: Vec<u32> = self.flows.iter().map(|(id, _)| id.index).collect();
-        for index in all {
+        self.wake_all_flows();
+        for index in self.flows.indices() {
             let Some(flow) = self.flows.at(index) else { continue };
             let remote = flow.remote().ip();
             let route_mtu = self.routes.lookup(remote).and_then(|route| route.mtu);

@@ -11,6 +11,7 @@ use bypath_wire::tcp::{MIN_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions};
 
 use super::ingress::{Datagram, Verdict};
 use super::{Stack, StackEvent};
+use crate::account::Phase;
 use crate::counters::Cause;
 use crate::flow::{App, Keeper};
 use crate::flow_table::FlowKey;
@@ -69,8 +70,13 @@ impl Stack {
         };
         let arrival = Arrival { segment: &segment, packet, payload: datagram.start + n, queue };
         let mut successor = None;
-        if let Some(index) = self.table.find(&key) {
+        let _ = self.account.enter(Phase::LookUp);
+        let foreseen = self.flows.at(packet.flow).is_some_and(|flow| flow.key == key).then_some(packet.flow);
+        let found = foreseen.or_else(|| self.table.find(&key));
+        let _ = self.account.enter(Phase::Tcp);
+        if let Some(index) = found {
             self.counters.segs_in += 1;
+            self.wake_flow(index);
             if let Some(flow) = self.flows.at_mut(index) {
                 flow.queue = queue;
             }
@@ -169,7 +175,6 @@ impl Stack {
         let Some(id) = self.flows.id_at(index) else { return };
         let Some(flow) = self.flows.at_mut(index) else { return };
         let acknowledged = flow.conn.acknowledged();
-        let (local, remote) = (flow.local(), flow.remote());
         let mut abort = false;
         match &mut flow.app {
             App::Socket(end) => {
@@ -189,15 +194,17 @@ impl Stack {
                 if events.contains(Events::ACKNOWLEDGED) {
                     end.queue.release(acknowledged);
                 }
-                let about = About { id, local, remote, now };
+                let about = About { id, key: &flow.key, now };
                 let mut connection =
                     about.connection(&mut flow.conn, &mut end.queue, &mut end.unread, &mut abort);
+                let before = self.account.enter(Phase::Application);
                 if events.contains(Events::ACKNOWLEDGED) {
                     self.service.on_acknowledged(&mut connection);
                 }
                 if events.contains(Events::PEER_CLOSED) {
                     self.service.on_peer_closed(&mut connection);
                 }
+                self.account.back(before);
             }
         }
         if abort {

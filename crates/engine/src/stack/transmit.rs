@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
+use arrayvec::ArrayVec;
 use bypath_tcp::{Connection, Events, Instant, State, TxSegment};
 use bypath_wire::checksum::Sum;
 use bypath_wire::tcp::{CHECKSUM_OFFSET, MIN_HEADER_LEN, TcpFlags, TcpHeader};
 
 use super::Stack;
 use super::client::note_sent;
+use super::foresight::AHEAD;
 use crate::counters::Cause;
 use crate::flow::{App, Flow, Link};
 use crate::packet::{Egress, TxPacket};
@@ -49,23 +51,42 @@ impl Stack {
 
     /// Does what is due at `now`, for flows and neighbours.
     pub(crate) fn advance<E: Egress>(&mut self, now: Instant, egress: &mut E) {
-        while let Some(index) = self.wheel.pop_due(now.as_nanos()) {
-            let Some(flow) = self.flows.at_mut(index) else { continue };
-            flow.timer_at = u64::MAX;
-            if flow.conn.next_deadline().is_due(now) {
-                let timeouts = flow.conn.stats().timeouts;
-                let events = flow.conn.on_timer(now);
-                let silent = flow.conn.stats().timeouts > timeouts;
-                self.after_connection(now, index, events);
-                if silent {
-                    self.check_link(now, index);
-                }
+        loop {
+            let mut due = ArrayVec::<u32, AHEAD>::new();
+            while !due.is_full()
+                && let Some(index) = self.wheel.pop_due(now.as_nanos())
+            {
+                due.push(index);
             }
-            self.mark_dirty(index);
+            if due.len() > 1 && self.looks_ahead() {
+                self.fetch(&due);
+            }
+            for index in &due {
+                self.on_timer(now, *index);
+            }
+            if !due.is_full() {
+                break;
+            }
         }
         self.advance_half_open(now, egress);
         self.advance_resting(now);
         self.poll_neighbors(now, egress);
+    }
+
+    fn on_timer(&mut self, now: Instant, index: u32) {
+        self.wake_flow(index);
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        flow.timer_at = u64::MAX;
+        if flow.conn.next_deadline().is_due(now) {
+            let timeouts = flow.conn.stats().timeouts;
+            let events = flow.conn.on_timer(now);
+            let silent = flow.conn.stats().timeouts > timeouts;
+            self.after_connection(now, index, events);
+            if silent {
+                self.check_link(now, index);
+            }
+        }
+        self.mark_dirty(index);
     }
 
     /// A segment of a flow outside of its own output, which is not kept: without a link address yet, or without

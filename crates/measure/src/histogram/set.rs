@@ -26,6 +26,14 @@ impl HistogramSet {
         }
     }
 
+    /// Records `n` equal values.
+    #[inline]
+    pub fn record_n(&mut self, number: usize, ns: u64, n: u64) {
+        if let Some(histogram) = self.histograms.get_mut(number) {
+            histogram.record_n(ns, n);
+        }
+    }
+
     /// The histograms with their names.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &NanoHistogram)> {
         self.names.iter().copied().zip(&self.histograms)

@@ -55,6 +55,10 @@ pub(super) fn describe(settings: &LoadSettings, workers: usize, result: &mut Run
         result.set("local_ips", settings.local_ips.len());
     }
     result.set("verify", settings.verify);
+    result.set("packet_latency", settings.packet_latency);
+    if !settings.packet_latency {
+        result.notes.push("the latency of packets was not recorded (--no-packet-latency)".to_owned());
+    }
     describe_pattern(&settings.pattern, result);
 }
 

@@ -88,7 +88,7 @@ impl Plan {
         let (window, steps) = times(settings);
         let builder = if is_bulk(&settings.pattern) { builder.receive_ring(BULK_RING) } else { builder };
         let builder = builder
-            .observe_segments(true)
+            .observe_segments(settings.packet_latency)
             .time_wait_rest(TIME_WAIT_REST)
             .max_connections((settings.connections as usize).div_ceil(workers.max(1)) * 2 + 1024)
             .client_ports(ports(settings));

@@ -7,7 +7,7 @@ use bypath::{EngineBuilder, EngineError};
 use crate::conditions::Watch;
 use crate::histogram::HistogramSet;
 use crate::repeat::repeated;
-use crate::result::{ErrorCode, Interval, RunResult};
+use crate::result::{ErrorCode, Interval, Profile, RunResult};
 
 use super::collect::{Collected, Terms, collect};
 use super::outcome::{Facts, fill};
@@ -122,6 +122,7 @@ pub fn run(
     let stats = engine.stop();
     crate::conditions::transmitted(&stats, &mut result.conditions);
     result.notes.extend(crate::conditions::engine_notes(engine.info(), &stats));
+    result.profile = Profile::of(&stats);
     drop(engine);
     let sink_errors = plan.writers.into_iter().filter_map(super::sink::SinkWriter::finish).collect();
     let facts = Facts { settings, collected, stats, steps: plan.steps, window: plan.window, sink_errors };

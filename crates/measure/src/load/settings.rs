@@ -39,6 +39,8 @@ pub struct LoadSettings {
     pub reset: bool,
     /// Compare what is received with what it should be.
     pub verify: bool,
+    /// Record the latency of every packet.
+    pub packet_latency: bool,
     /// Of random schedules.
     pub seed: u64,
     /// Keep the histograms of intervals in the result, for heat maps.
@@ -211,6 +213,7 @@ impl LoadSettings {
             pipeline: 1,
             reset: false,
             verify: true,
+            packet_latency: true,
             seed: 1,
             keep_interval_histograms: false,
             expected: Expectations::default(),

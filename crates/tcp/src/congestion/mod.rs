@@ -207,6 +207,13 @@ impl Congestion {
         }
     }
 
+    /// Whether a pause makes all that is known worthless, besides the window.
+    pub(crate) fn may_be_forgotten(&self) -> bool {
+        let simple =
+            matches!(self.algorithm, Algorithm::NewReno(_) | Algorithm::Cubic(_) | Algorithm::Fixed(_));
+        simple && self.saved.is_none()
+    }
+
     /// The peer has told of marked packets, for the first time in a window's worth of data.
     pub(crate) fn on_marks(&mut self, w: &mut Window, flight: u32) {
         match &mut self.algorithm {
