@@ -347,3 +347,45 @@ proptest! {
         prop_assert_eq!(rig.tap.stats().missed_bytes, lost);
     }
 }
+
+/// `cargo test --release -p bypath --lib -- --ignored --nocapture what_a_packet_costs`
+#[test]
+#[ignore = "a measurement, which a busy machine makes longer"]
+fn what_a_packet_costs_a_worker() {
+    use rustix::time::{ClockId, clock_gettime};
+    const ROUNDS: u32 = 20_000;
+    for (len, snap_len) in [(66, u32::MAX), (1514, 96), (1514, u32::MAX), (9014, u32::MAX)] {
+        let Rig { sink, mut tap, epoch } = Rig::new(TapOptions { snap_len, ..TapOptions::default() });
+        let mut writer = sink.writer(0, 0, epoch);
+        drop(sink);
+        let reader = std::thread::spawn(move || {
+            let mut bytes = 0;
+            tap.run(|| false, |record| bytes += record.data.len());
+            (bytes, tap.stats())
+        });
+        let packet = vec![1; len];
+        let cpu = || {
+            let now = clock_gettime(ClockId::ThreadCPUTime);
+            now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+        };
+        let begun = cpu();
+        for round in 0..u64::from(ROUNDS) {
+            writer.begin(round);
+            for _ in 0..32 {
+                writer.received(round, 0, &packet, &[]);
+                sent(&mut writer, &packet);
+            }
+            writer.handed_over(round);
+            // What a worker does besides: the reader is to keep up.
+            std::thread::yield_now();
+        }
+        let ns = (cpu() - begun) as f64 / f64::from(ROUNDS * 64);
+        drop(writer);
+        let (_, stats) = reader.join().unwrap();
+        let missed = 100.0 * stats.missed as f64 / f64::from(ROUNDS * 64);
+        println!(
+            "{len:>5} bytes, {:>5} kept: {ns:6.1} ns a packet, {missed:.1} % missed",
+            len.min(snap_len as usize)
+        );
+    }
+}
