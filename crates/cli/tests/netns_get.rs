@@ -360,3 +360,26 @@ fn netns_a_change_of_the_mtu_loses_no_transfer() {
     assert_eq!((run.code, &run.json["bytes"]), (Some(0), &100_000.into()), "{run:#?}");
     assert_eq!(run.json["engine"]["mtu"], 1300);
 }
+
+#[test]
+fn netns_the_story_of_a_transfer_is_told_live() {
+    let desk = Desk::new();
+    let file = desk.serve("file", 100_000);
+    let _nginx = Nginx::serving(desk.served()).start(desk.far()).unwrap();
+    // Stdout is for the JSON, so the story is on stderr.
+    let run = desk.get(&["--story", "--detail", "short", "-o", "f", &desk.v4("http", "file")]);
+    run.fetched(&file);
+    let told = run.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "asks for a connection from 198.18.0.1:",
+        "the connection stands,",
+        "asks \"GET /file HTTP/1.1\"",
+        "answers \"HTTP/1.1 200 OK\"",
+        "A body of 100,000 bytes follows.",
+        "That completes the body of 100,000 bytes.",
+        "1 TCP connection.",
+    ] {
+        assert!(told.contains(said), "no {said:?} in {told}");
+    }
+    desk.is_clean();
+}

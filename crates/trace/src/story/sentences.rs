@@ -101,6 +101,13 @@ pub(super) fn confirms(handshake: Option<i64>) -> String {
     }
 }
 
+pub(super) fn stands(handshake: Option<i64>) -> String {
+    match handshake {
+        Some(time) => format!("With that the connection stands, {} after it was asked for.", Time(time)),
+        None => "With that the connection stands.".to_owned(),
+    }
+}
+
 pub(super) fn agreed(agreed: &Agreed) -> String {
     let mut has = Vec::new();
     let mut lacks = Vec::new();

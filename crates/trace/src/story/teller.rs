@@ -69,6 +69,14 @@ pub(super) fn remark(
         Kind::Ignored => ignored(o, &mut text),
         _ => answer(o, &mut text),
     };
+    if o.kind == Kind::Data && o.from == End::Client && o.covered.is_some_and(|covered| covered.syn) {
+        // The third segment of the handshake, with data.
+        text.sentence(&say::stands(conversation.handshake()));
+        if let Some(agreed) = conversation.agreed() {
+            text.sentence(&say::agreed(&agreed));
+        }
+        matters = true;
+    }
     matters |= afterwards(o, talk, &mut text);
     if o.kind == Kind::Syn || o.kind == Kind::SynAck {
         talk.answered |= o.kind == Kind::SynAck;
