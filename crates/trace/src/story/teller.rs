@@ -179,7 +179,8 @@ fn data(o: &Observation, segment: &Segment<'_>, words: &Words, text: &mut Text) 
     if words.encrypted {
         text.sentence(&say::encrypted());
     }
-    if let Some(len) = words.follows.filter(|_| words.body.is_none()) {
+    let begins = words.complete.is_none() && (words.body.is_none() || !words.quotes.is_empty());
+    if let Some(len) = words.follows.filter(|_| begins) {
         text.sentence(&say::body_follows(len));
     }
     if let Some(total) = words.complete {
