@@ -168,7 +168,8 @@ impl<'a> Dissection<'a> {
             ethertype::ARP => match Arp::parse(bytes) {
                 Some(arp) => {
                     self.truncated |= arp.is_cut();
-                    self.set_payload(at + arp.len(), from(bytes, arp.len()), 0);
+                    // What is behind an ARP packet is padding.
+                    self.set_payload(at + arp.len(), &[], 0);
                     self.network = Network::Arp(arp);
                 }
                 None => self.cut(cut),
