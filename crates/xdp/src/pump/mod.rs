@@ -20,7 +20,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
@@ -160,6 +160,8 @@ pub(crate) struct Shared {
     ended: AtomicBool,
     starts: AtomicU64,
     ran_ns: AtomicU64,
+    /// When the present call began.
+    since: Mutex<Option<Instant>>,
     trouble: Mutex<Option<String>>,
 }
 
@@ -237,6 +239,7 @@ impl Pump {
             ended: AtomicBool::new(false),
             starts: AtomicU64::new(0),
             ran_ns: AtomicU64::new(0),
+            since: Mutex::default(),
             trouble: Mutex::default(),
         });
         let keeper = Keeper::start(&shared, loaded.program, config)?;
@@ -287,6 +290,8 @@ impl Shared {
             turns: state.turns.load(Ordering::Relaxed),
             trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         };
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        stats.ran += since.map_or(Duration::ZERO, |since| since.elapsed());
         for at in 0..self.seats.len() {
             stats.refused += self.ring(at).refused.load(Ordering::Relaxed);
         }

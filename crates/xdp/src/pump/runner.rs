@@ -3,7 +3,7 @@
 
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -119,11 +119,13 @@ fn serve(shared: &Shared, orders: &Orders, program: &Program, len: u32) {
         let begin = turns.load(Ordering::Acquire).next_multiple_of(shared.batch.into());
         turns.store(begin, Ordering::Release);
         let start = Instant::now();
+        *shared.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(start);
         shared.starts.fetch_add(1, Ordering::Relaxed);
         shared.running.store(true, Ordering::Release);
         // SAFETY: the options carry their own size and live through the call, like the data they name; the program's
         // descriptor is open for as long as `program` lives.
         let result = unsafe { libbpf_sys::bpf_prog_test_run_opts(program.fd(), &mut options) };
+        *shared.since.lock().unwrap_or_else(PoisonError::into_inner) = None;
         shared.ran_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let wanted = orders.run.load(Ordering::Acquire);
         // Interrupted, or all its turns are used up: it goes on if it should.
