@@ -21,8 +21,8 @@ pub(crate) struct StoryArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "conversations")]
     follow: Option<u64>,
 
-    /// How --follow shows the bytes.
-    #[arg(long, value_name = "FORM", default_value = "text", requires = "follow")]
+    /// How --follow shows the bytes; means nothing without it.
+    #[arg(long, value_name = "FORM", default_value = "text")]
     follow_as: FollowForm,
 
     /// Follow what one end has sent only.
