@@ -121,8 +121,8 @@ pub(crate) struct GetArgs {
     #[arg(long)]
     story: bool,
 
-    /// How much the story tells.
-    #[arg(long, value_name = "LEVEL", default_value = "normal", requires = "story")]
+    /// How much the story tells; means nothing without --story.
+    #[arg(long, value_name = "LEVEL", default_value = "normal")]
     detail: DetailLevel,
 
     /// Use IPv4 addresses only.
