@@ -12,7 +12,7 @@ use crate::shell::{self, Failure, Result, cargo, output, target_dir};
 /// How many queues a NIC is tried with.
 const QUEUES: [u32; 3] = [1, 2, 8];
 /// Until a guest is ended, seconds: with one short transfer, and with everything.
-const SHORT: u32 = 120;
+const SHORT: u32 = 300;
 const LONG: u32 = 600;
 /// Of 2 MiB: enough for the packet memory of two engines.
 const HUGE_PAGES: u32 = 64;
