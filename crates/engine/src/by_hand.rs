@@ -185,6 +185,7 @@ impl Stack {
             tcp: options.tcp.clone(),
             send_buffer: options.send_buffer.next_power_of_two(),
             seeds: [seed(1), seed(2), seed(3), seed(4)],
+            isn: None,
             reassembly_rings: if serves { options.reassembly_rings } else { 0 },
             memory: MemoryLimits { receive: options.receive_memory, reassembly: options.reassembly_memory },
             awake: options.awake,

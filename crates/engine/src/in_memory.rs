@@ -141,6 +141,7 @@ fn worker(
         tcp: options.tcp.clone(),
         send_buffer: options.send_buffer,
         seeds: [me.into(), 2, 3, 4],
+        isn: None,
         reassembly_rings: 4,
         memory: MemoryLimits::default(),
         awake: options.awake,

@@ -34,6 +34,7 @@ mod flow_table;
 mod flows;
 mod growing_ring;
 mod handoff;
+mod host_numbers;
 pub mod in_memory;
 mod kernel;
 mod local_ring;

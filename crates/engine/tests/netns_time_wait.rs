@@ -53,3 +53,24 @@ fn netns_a_socket_follows_on_one_in_time_wait_when_no_port_is_left() {
     let reused = engine.stats().counts.into_iter().find(|(name, _)| name == "time_wait_reused");
     assert_eq!(reused.map(|(_, n)| n), Some(PORTS as u64));
 }
+
+#[test]
+fn netns_an_engine_started_again_is_let_in_where_the_peer_keeps_the_old_connections() {
+    let lab = Lab::builder().name_prefix("w").up().unwrap();
+    let near = lab.near();
+    near.set_parameter("net/ipv4/ip_local_reserved_ports", &format!("1-{}", 65_535 - PORTS)).unwrap();
+    let listener = lab.far().run(|| KernelListener::bind(lab.far().at(0))).unwrap().unwrap();
+    let to = listener.local_addr().unwrap();
+    // The peer closes first: TIME-WAIT is on its side, and lasts for a minute.
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    for _ in 0..3 {
+        let engine = Engine::builder().netns(near.netns()).interface(near.interface()).start().unwrap();
+        for _ in 0..PORTS {
+            let mut stream = TcpStream::connect(&engine, to).unwrap();
+            stream.set_read_timeout(Some(LONG)).unwrap();
+            assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+        }
+        // A SYN that meets numbers of before gets an acknowledgement, and has to be sent again.
+        assert_eq!(engine.stats().retransmits, 0);
+    }
+}

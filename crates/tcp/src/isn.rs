@@ -1,4 +1,8 @@
 //! Initial sequence numbers by RFC 6528: a clock plus a keyed hash of the connection's four-tuple.
+//!
+//! A peer that keeps a connection in TIME-WAIT takes a new one between the same ends only if its numbers or its
+//! timestamps are beyond the old one's (RFC 6191): key and clock have to outlive the stack, see
+//! [`IsnGenerator::running_since`].
 
 use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
@@ -12,12 +16,21 @@ use crate::time::Instant;
 #[derive(Clone, Debug)]
 pub struct IsnGenerator {
     key: (u64, u64),
+    /// What the clock showed at [`Instant::ZERO`], nanoseconds.
+    began_ns: u64,
 }
 
 impl IsnGenerator {
     /// A generator with a secret key; take it from the system's random source.
     pub const fn new(key: (u64, u64)) -> Self {
-        Self { key }
+        Self { key, began_ns: 0 }
+    }
+
+    /// The same whose clock showed `ns` nanoseconds at [`Instant::ZERO`]: time since the host's start, if numbers
+    /// are to go on where an earlier stack with this key left off.
+    #[must_use]
+    pub const fn running_since(self, ns: u64) -> Self {
+        Self { began_ns: ns, ..self }
     }
 
     fn hash(&self, local: SocketAddr, remote: SocketAddr, purpose: u8) -> u64 {
@@ -28,14 +41,14 @@ impl IsnGenerator {
 
     /// `ISN = M + F(local, remote, secret)` with M a clock of 4 µs ticks (RFC 6528 section 3).
     pub fn initial_sequence(&self, now: Instant, local: SocketAddr, remote: SocketAddr) -> SeqNum {
-        let clock = (now.as_nanos() / 4_000) as u32;
+        let clock = (self.began_ns.wrapping_add(now.as_nanos()) / 4_000) as u32;
         SeqNum((self.hash(local, remote, 0) as u32).wrapping_add(clock))
     }
 
     /// Offset of a connection's timestamp clock, so that it tells nothing of the host's uptime
     /// (RFC 7323 section 5.4).
     pub fn timestamp_offset(&self, local: SocketAddr, remote: SocketAddr) -> u32 {
-        self.hash(local, remote, 1) as u32
+        (self.hash(local, remote, 1) as u32).wrapping_add((self.began_ns / 1_000_000) as u32)
     }
 }
 
@@ -54,6 +67,20 @@ mod tests {
         let first = isn.initial_sequence(Instant::ZERO, a, b);
         let later = isn.initial_sequence(Instant::from_nanos(4_000_000), a, b);
         assert_eq!(later.offset_from(first), 1_000);
+    }
+
+    #[test]
+    fn numbers_and_timestamps_go_on_where_an_earlier_stack_with_the_key_left_off() {
+        let (a, b) = (addr("198.18.0.1:1"), addr("198.18.0.2:2"));
+        let second = 1_000_000_000;
+        let earlier = IsnGenerator::new((1, 2)).running_since(5 * second);
+        let later = IsnGenerator::new((1, 2)).running_since(9 * second);
+        let number = |isn: &IsnGenerator, at| isn.initial_sequence(Instant::from_nanos(at), a, b);
+        assert_eq!(number(&earlier, 4 * second), number(&later, 0));
+        let value = |isn: &IsnGenerator, at| {
+            crate::request::clock(Instant::from_nanos(at), isn.timestamp_offset(a, b))
+        };
+        assert_eq!(value(&earlier, 4 * second), value(&later, 0));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::error::EngineError;
 use crate::flow::BoxedService;
 use crate::flow_table::FlowHasher;
 use crate::handoff::handoff;
+use crate::host_numbers;
 use crate::kernel::{Interface, KernelNeighbors, KernelWatch};
 use crate::ports::{Ownership, PortAllocator, Transport};
 use crate::route::{Prefix, RouteEntry, RouteTable};
@@ -156,6 +157,7 @@ fn set_up(
         tcp: builder.tcp.clone(),
         send_buffer: builder.send_buffer,
         seeds,
+        isn: host_numbers::generator().ok(),
         reassembly_rings: if builder.service.is_some() { builder.reassembly_rings } else { 0 },
         memory: builder.memory,
         awake: crate::stack::AWAKE,

@@ -80,6 +80,8 @@ pub(crate) struct StackConfig {
     pub(crate) send_buffer: usize,
     /// Secret numbers: sequence numbers, hashes, the neighbour table.
     pub(crate) seeds: [u64; 4],
+    /// Key and clock of initial sequence numbers, where they are not to follow from the seeds.
+    pub(crate) isn: Option<IsnGenerator>,
     /// Rings for data out of order, for the connections of a service: how many at once.
     pub(crate) reassembly_rings: usize,
     pub(crate) memory: MemoryLimits,
@@ -194,7 +196,10 @@ impl Stack {
             dozing: Dozing::default(),
             table: FlowTable::with_capacity(config.max_flows, FlowHasher::with_seeds(seeds)),
             wheel: TimerWheel::with_capacity(config.max_flows, TICK_NS),
-            isn: IsnGenerator::new((seeds[0] ^ seeds[2], seeds[1] ^ seeds[3])),
+            isn: config
+                .isn
+                .clone()
+                .unwrap_or_else(|| IsnGenerator::new((seeds[0] ^ seeds[2], seeds[1] ^ seeds[3]))),
             listeners: HashMap::new(),
             udp: HashMap::new(),
             half_open: Compact::new(
