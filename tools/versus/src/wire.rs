@@ -47,6 +47,11 @@ impl Place {
         Ok(Place { bypath, served, paths, cores: [count - 1, 0] })
     }
 
+    /// The processor of the sending end.
+    pub(crate) fn sender(&self) -> usize {
+        self.cores[0]
+    }
+
     /// The processor of the receiving end.
     pub(crate) fn receiver(&self) -> usize {
         self.cores[1]

@@ -194,6 +194,10 @@ impl Sender<'_, '_> {
                 queued += 1;
             }
             self.device.flush();
+            if queued == 0 && pacer.is_none() {
+                // The wire is what is waited for. Who makes room there, a pump for one, may share this core.
+                std::thread::yield_now();
+            }
             frames += queued;
             if kind == Kind::Data {
                 self.gauge.frames.store(frames, Ordering::Relaxed);

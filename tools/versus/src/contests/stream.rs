@@ -54,12 +54,16 @@ fn ceiling(options: &Options, place: &Place, wire: &Wire, tx: &str) -> Result<Ve
     let (near, far) = (wire.plain.lab.near(), wire.plain.lab.far());
     let mut command = std::process::Command::new(&place.bypath);
     command.args(["blast", "--json", "--size", &(wire.mtu + 18).to_string()]);
-    command.args(["-t", &options.seconds.to_string(), "--cores", &both_cores(place)]);
+    command.args(["-t", &options.seconds.to_string()]);
     command.args(["--netns", near.netns(), "--dev", near.interface()]);
     command.args(["--to-netns", far.netns(), "--to-dev", far.interface()]);
-    if place.paths.len() > 1 {
-        // A pump shares the receiver's processor: it does the receiver's kernel's work.
-        command.args(["--tx", tx, "--pump-core", &place.receiver().to_string()]);
+    if tx == "pump" {
+        // It does the receiver's kernel's work as well: sender and receiver share what it leaves, as TCP's ends do.
+        let shared = place.receiver();
+        command.args(["--cores", &format!("{shared},{shared}"), "--tx", tx]);
+        command.args(["--pump-core", &place.sender().to_string()]);
+    } else {
+        command.args(["--cores", &both_cores(place)]);
     }
     let frames = number(&json(&mut command)?, "/rates/packets_received_per_second")?;
     // Less IP and TCP headers with timestamps.
