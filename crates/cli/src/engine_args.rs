@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bypath::{AttachMode, BindMode, CongestionControl, Engine, EngineBuilder, Poll, TapSink, TransmitPath};
 use clap::{Args, ValueEnum};
@@ -63,6 +64,11 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) poll: PollChoice,
 
+    /// How long the acknowledgement of a stream waits for more segments to cover; 0: every second one is acknowledged
+    /// at once.
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub(crate) ack_hold: u32,
+
     /// Tell at the end where the time of the workers went, phase by phase.
     #[arg(long)]
     pub(crate) profile: bool,
@@ -98,6 +104,7 @@ impl EngineArgs {
                 PollChoice::Busy => Poll::Busy,
                 PollChoice::Adaptive => Poll::Adaptive,
             })
+            .ack_patience(Duration::from_micros(self.ack_hold.into()))
             .huge_pages(self.huge_pages)
             .profile(self.profile)
             .congestion_control(self.cc.algorithm);

@@ -27,6 +27,9 @@ const RECEIVE_RING: u32 = 2_048;
 
 type ServiceFactory = Box<dyn FnMut(usize) -> BoxedService + Send>;
 
+/// Usual time that the acknowledgement of a stream waits for more to cover.
+const ACK_PATIENCE: Duration = Duration::from_micros(20);
+
 /// Settings of an engine; see [`Engine::builder`].
 pub struct EngineBuilder {
     interface: String,
@@ -41,6 +44,7 @@ pub struct EngineBuilder {
     pump_core: Option<usize>,
     pump_policy: LoadPolicy,
     poll: Poll,
+    ack_patience: Duration,
     max_flows: usize,
     frames: u32,
     huge_pages: bool,
@@ -79,6 +83,7 @@ impl Default for EngineBuilder {
             pump_core: None,
             pump_policy: LoadPolicy::default(),
             poll: Poll::Adaptive,
+            ack_patience: ACK_PATIENCE,
             max_flows: 16_384,
             frames: 4_096,
             huge_pages: false,
@@ -191,6 +196,15 @@ impl EngineBuilder {
     #[must_use]
     pub fn pump_policy(mut self, policy: LoadPolicy) -> Self {
         self.pump_policy = policy;
+        self
+    }
+
+    /// How long the acknowledgement of a stream may wait for more segments to cover, 20 µs if not given. Zero: every
+    /// second full segment is acknowledged at once (RFC 5681 section 4.2). What ends a write (PSH), fills or leaves a
+    /// hole or belongs to a connection's beginning is acknowledged at once in any case, and so are 16 segments.
+    #[must_use]
+    pub fn ack_patience(mut self, time: Duration) -> Self {
+        self.ack_patience = time;
         self
     }
 

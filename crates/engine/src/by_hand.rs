@@ -16,6 +16,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use bypath_tcp::{Config, Instant};
 use bypath_wire::ethernet::MacAddr;
@@ -72,6 +73,9 @@ pub struct StackOptions {
     pub awake: usize,
     /// The service is told of every segment that is acknowledged.
     pub observe_segments: bool,
+    /// How long the acknowledgement of a stream may wait for more segments to cover, see
+    /// [`EngineBuilder::ack_patience`](crate::EngineBuilder::ack_patience); here it does not unless told to.
+    pub ack_patience: Duration,
 }
 
 impl Default for StackOptions {
@@ -88,6 +92,7 @@ impl Default for StackOptions {
             reassembly_memory: MemoryLimits::default().reassembly,
             awake: AWAKE,
             observe_segments: false,
+            ack_patience: Duration::ZERO,
         }
     }
 }
@@ -185,6 +190,7 @@ impl Stack {
             tcp: options.tcp.clone(),
             send_buffer: options.send_buffer.next_power_of_two(),
             seeds: [seed(1), seed(2), seed(3), seed(4)],
+            ack_patience: options.ack_patience,
             isn: None,
             reassembly_rings: if serves { options.reassembly_rings } else { 0 },
             memory: MemoryLimits { receive: options.receive_memory, reassembly: options.reassembly_memory },

@@ -96,6 +96,8 @@ pub(crate) struct Flow {
     pub(crate) link: Link,
     /// In the list of flows to be looked at after the batch.
     pub(crate) dirty: bool,
+    /// In the list of flows whose acknowledgement waits for more to cover.
+    pub(crate) ack_held: bool,
     /// Queue of the device on which the peer's packets come.
     pub(crate) queue: u16,
     /// IPv4 identification of the next packet.

@@ -238,6 +238,7 @@ impl Flows {
             keeper: sleeper.keeper,
             link: Link::Ready,
             dirty: false,
+            ack_held: false,
             queue: sleeper.queue,
             ip_id: sleeper.ip_id,
             timer_at,

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use bypath_wire::ethernet::MacAddr;
 use bypath_xdp::DirectDevice;
@@ -141,6 +142,7 @@ fn worker(
         tcp: options.tcp.clone(),
         send_buffer: options.send_buffer,
         seeds: [me.into(), 2, 3, 4],
+        ack_patience: Duration::ZERO,
         isn: None,
         reassembly_rings: 4,
         memory: MemoryLimits::default(),

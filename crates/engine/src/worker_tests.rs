@@ -157,6 +157,7 @@ fn host(me: u8, peer: u8, mtu: u32, devices: Vec<MemoryDevice>) -> Vec<Node> {
             tcp: Config { receive_buffer: 1 << 18, ..Config::default() },
             send_buffer: 1 << 18,
             seeds: [me.into(), 2, 3, 4],
+            ack_patience: Duration::from_micros(20),
             isn: None,
             reassembly_rings: 0,
             memory: crate::stack::memory::MemoryLimits::default(),

@@ -106,6 +106,9 @@ impl Bits {
     /// Something was received twice, and is to be reported.
     pub(crate) const DSACK: Self = Self(1 << 18);
 
+    /// An acknowledgement is due for nothing but that a second full segment has come.
+    pub(crate) const ACK_DUE: Self = Self(1 << 27);
+
     /// Urgent data has not been acknowledged.
     pub(crate) const URGENT: Self = Self(1 << 24);
     /// A segment larger than usual is to be tried, or under way.
@@ -465,7 +468,14 @@ impl Connection {
         self.hot.rtx_at = Instant::NEVER;
         self.hot.aux_at = Instant::NEVER;
         self.hot.extra_acks = 0;
-        self.hot.bits.clear(Bits::ACK_NOW.or(Bits::SEND_SYN).or(Bits::PROBE).or(Bits::FORCE).or(Bits::HOLES));
+        self.hot.bits.clear(
+            Bits::ACK_NOW
+                .or(Bits::ACK_DUE)
+                .or(Bits::SEND_SYN)
+                .or(Bits::PROBE)
+                .or(Bits::FORCE)
+                .or(Bits::HOLES),
+        );
     }
 
     /// Payload bytes of a full segment follow from the peer's MSS, the path and the options that every

@@ -47,7 +47,7 @@ impl Connection {
         if !self.hot.bits.has(Bits::SEND_SYN) {
             return None;
         }
-        self.hot.bits.clear(Bits::SEND_SYN.or(Bits::ACK_NOW));
+        self.hot.bits.clear(Bits::SEND_SYN.or(Bits::ACK_NOW).or(Bits::ACK_DUE));
         let again = self.hot.bits.has(Bits::SYN_RETRANSMITTED);
         self.cold.stats.segs_retrans += u64::from(again);
         let first = self.hot.snd_nxt == self.cold.iss;
@@ -261,7 +261,7 @@ impl Connection {
         let window = self.window_field(false);
         self.hot.last_ack_sent = self.hot.rcv_nxt;
         self.hot.ack_at = Instant::NEVER;
-        self.hot.bits.clear(Bits::ACK_NOW);
+        self.hot.bits.clear(Bits::ACK_NOW.or(Bits::ACK_DUE));
         if self.hot.bits.has(Bits::DSACK) {
             // One report to an acknowledgement: the next follows.
             self.hot.bits.set(Bits::ACK_NOW);
@@ -292,7 +292,7 @@ impl Connection {
     }
 
     fn acknowledgement(&mut self, now: Instant) -> Option<TxSegment> {
-        if !self.hot.bits.has(Bits::ACK_NOW) {
+        if !self.hot.bits.has(Bits::ACK_NOW.or(Bits::ACK_DUE)) {
             self.hot.extra_acks = self.hot.extra_acks.checked_sub(1)?;
         }
         Some(self.bare_acknowledgement(now))

@@ -17,6 +17,13 @@ const LEAST_FULL_SEGMENT: u16 = 88;
 /// Assumed of a peer that has not sent a full one yet.
 const USUAL_FULL_SEGMENT: u16 = 536;
 
+/// So many full segments are acknowledged at once, however long the caller would wait.
+const HELD_SEGMENTS: u32 = 16;
+
+/// With any of these an acknowledgement goes out at once.
+const NOT_HELD: Bits =
+    Bits::ACK_NOW.or(Bits::HOLES).or(Bits::DSACK).or(Bits::ECHO).or(Bits::PROBE).or(Bits::TAIL_PROBE);
+
 /// Sizes of the peer's segments, payload only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerSegment {
@@ -59,10 +66,27 @@ impl Connection {
             hot.quick_acks -= 1;
             hot.bits.set(Bits::ACK_NOW);
         } else if unacknowledged > i32::from(self.cold.peer_segment.ack_after) {
-            hot.bits.set(Bits::ACK_NOW);
+            let whole = segment.header.flags & (TcpFlags::PSH | TcpFlags::FIN) == TcpFlags::empty();
+            hot.bits.set(if whole { Bits::ACK_DUE } else { Bits::ACK_NOW });
         } else if hot.ack_at == Instant::NEVER {
             hot.ack_at = now + self.cold.config.delayed_ack;
         }
+    }
+
+    /// Whether the acknowledgement that is due may wait for more segments to cover: it says nothing but that the stream
+    /// goes on, and is sent when asked for otherwise. A caller that takes packets off a device as they come would
+    /// else acknowledge every second one, and its peer would send two at a time; what Linux's GRO joins before TCP sees
+    /// it is acknowledged once as well.
+    pub fn may_hold_ack(&self) -> bool {
+        let hot = &self.hot;
+        let unacknowledged = hot.rcv_nxt.offset_from(hot.last_ack_sent).unsigned_abs();
+        let most = u32::from(self.cold.peer_segment.full).saturating_mul(HELD_SEGMENTS);
+        hot.bits.has(Bits::ACK_DUE)
+            && !hot.bits.has(NOT_HELD)
+            && hot.state == State::Established
+            && hot.queued == hot.acknowledged
+            && hot.snd_nxt == hot.snd_una
+            && unacknowledged < most.min(self.cold.tuner.present / 4)
     }
 
     /// What a full segment of the peer is: the largest seen, and less again once two in a row that do not end
@@ -160,7 +184,7 @@ impl Connection {
     fn keep_for_later(&mut self, start: SeqNum, segment: &Segment<'_>, room: u32, out: &mut Received) {
         // At once, so that the sender learns of the hole (RFC 5681 section 4.2). Without SACK it counts
         // the copies.
-        if self.hot.bits.has(Bits::ACK_NOW) && !self.hot.bits.has(Bits::SACK) {
+        if self.hot.bits.has(Bits::ACK_NOW.or(Bits::ACK_DUE)) && !self.hot.bits.has(Bits::SACK) {
             self.hot.extra_acks = self.hot.extra_acks.saturating_add(1);
         }
         self.hot.bits.set(Bits::ACK_NOW);

@@ -58,7 +58,7 @@ pub enum Remains {
 impl Connection {
     /// What is to be kept of a connection in TIME-WAIT, once it has nothing more to send.
     pub fn time_wait(&self) -> Option<TimeWait> {
-        let busy = self.hot.bits.has(Bits::ACK_NOW) || self.hot.extra_acks > 0;
+        let busy = self.hot.bits.has(Bits::ACK_NOW.or(Bits::ACK_DUE)) || self.hot.extra_acks > 0;
         if self.hot.state != State::TimeWait || busy {
             return None;
         }

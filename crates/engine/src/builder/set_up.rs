@@ -157,6 +157,7 @@ fn set_up(
         tcp: builder.tcp.clone(),
         send_buffer: builder.send_buffer,
         seeds,
+        ack_patience: builder.ack_patience,
         isn: host_numbers::generator().ok(),
         reassembly_rings: if builder.service.is_some() { builder.reassembly_rings } else { 0 },
         memory: builder.memory,

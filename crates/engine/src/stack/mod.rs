@@ -10,6 +10,7 @@ mod doze;
 mod fast_open;
 pub(crate) mod foresight;
 mod half_open;
+mod held_acks;
 mod icmp;
 pub(crate) mod ingress;
 mod link;
@@ -25,12 +26,14 @@ mod udp;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bypath_tcp::{ChallengeLimiter, Config, FastOpenKeys, Instant, IsnGenerator, MetricsCache, SynCookies};
 use bypath_wire::ethernet::MacAddr;
 
 pub(crate) use self::doze::AWAKE;
 use self::doze::Dozing;
+use self::held_acks::HeldAcks;
 use self::memory::{Memory, MemoryLimits};
 use crate::account::Account;
 use crate::client_ports::{Candidates, ClientPorts};
@@ -80,6 +83,8 @@ pub(crate) struct StackConfig {
     pub(crate) send_buffer: usize,
     /// Secret numbers: sequence numbers, hashes, the neighbour table.
     pub(crate) seeds: [u64; 4],
+    /// How long an acknowledgement that can wait does.
+    pub(crate) ack_patience: Duration,
     /// Key and clock of initial sequence numbers, where they are not to follow from the seeds.
     pub(crate) isn: Option<IsnGenerator>,
     /// Rings for data out of order, for the connections of a service: how many at once.
@@ -148,6 +153,7 @@ pub(crate) struct Stack {
     cookies_until: Instant,
     waiting_flows: HashMap<IpAddr, Vec<FlowId>>,
     waiting_datagrams: VecDeque<(IpAddr, WaitingDatagram)>,
+    held_acks: HeldAcks,
     dirty: Vec<u32>,
     /// Flows with more to send than the device had room for, or than one sends in one turn.
     blocked: VecDeque<u32>,
@@ -232,6 +238,7 @@ impl Stack {
             cookies_until: Instant::ZERO,
             waiting_flows: HashMap::new(),
             waiting_datagrams: VecDeque::new(),
+            held_acks: HeldAcks::new(config.ack_patience),
             dirty: Vec::with_capacity(1024),
             blocked: VecDeque::with_capacity(1024),
             spare_rings: (0..config.reassembly_rings)
@@ -312,6 +319,7 @@ impl Stack {
             &self.resting.next_deadline(),
             &self.wheel.next_deadline(),
             &self.neighbors.next_deadline(),
+            &self.held_acks.next_deadline(),
             &self.next_wake().map(Instant::as_nanos),
         ]
         .map(|at| *at);

@@ -35,6 +35,7 @@ impl Stack {
             keeper,
             link: Link::Waiting,
             dirty: false,
+            ack_held: false,
             queue,
             ip_id: self.datagram_id ^ local.port() ^ remote.port().rotate_left(8),
             timer_at: u64::MAX,

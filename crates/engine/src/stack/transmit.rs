@@ -35,6 +35,7 @@ impl Stack {
             let Some(index) = self.blocked.pop_front() else { break };
             self.flush_flow(now, index, egress);
         }
+        self.release_acks(now, egress);
         let mut dirty = std::mem::take(&mut self.dirty);
         for index in dirty.drain(..) {
             self.flush_flow(now, index, egress);
@@ -102,7 +103,7 @@ impl Stack {
         }
     }
 
-    fn flush_flow<E: Egress>(&mut self, now: Instant, index: u32, egress: &mut E) {
+    pub(super) fn flush_flow<E: Egress>(&mut self, now: Instant, index: u32, egress: &mut E) {
         let Some(flow) = self.flows.at_mut(index) else { return };
         flow.dirty = false;
         if let App::Socket(end) = &mut flow.app {
@@ -117,7 +118,7 @@ impl Stack {
             flow.pending_reset = flow.conn.abort(now).map(Box::new);
         }
         let mut more = false;
-        if flow.link == Link::Ready {
+        if flow.link == Link::Ready && !self.held_acks.takes(now, index, flow) {
             let sent = transmit(flow, now, egress);
             self.counters.segs_out += sent.segments;
             self.counters.transmit_stalls += u64::from(sent.stalled);

@@ -11,6 +11,7 @@ mod datagrams;
 mod errors;
 mod fast_open;
 mod fast_open_service;
+mod held_acks;
 mod hostile;
 mod interface;
 mod links;

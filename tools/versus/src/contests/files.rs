@@ -6,7 +6,7 @@ use crate::Error;
 use crate::contest::{Contest, Figure, Ours, Subject};
 use crate::options::Options;
 use crate::program::{json, number, output, with_processor_time};
-use crate::wire::{HTTP_PORT, Place, Served, Side, Wire, client};
+use crate::wire::{HTTP_PORT, Place, Served, Side, Wire, bypath, client};
 
 pub(super) fn contest<'a>(options: &'a Options, place: &'a Place, wire: &'a Wire) -> Contest<'a> {
     let plain = &wire.plain;
@@ -18,6 +18,24 @@ pub(super) fn contest<'a>(options: &'a Options, place: &'a Place, wire: &'a Wire
     let get_serve = move || {
         let served = Served::start(place, wire, &[])?;
         get(options, place, wire, HTTP_PORT, served.id())
+    };
+    // Under load the server changes over to the pump, on the processor that its clients leave.
+    let by_pump = ["--tx", "auto", "--pump-core"].map(str::to_owned).into_iter();
+    let by_pump: Vec<String> = by_pump.chain([place.sender().to_string()]).collect();
+    let curl_pump = {
+        let by_pump = by_pump.clone();
+        move || {
+            let _gro = TakesPumped::at(plain)?;
+            let served = Served::start(place, wire, &by_pump.iter().map(String::as_str).collect::<Vec<_>>())?;
+            curl(options, plain, HTTP_PORT, served.id())
+        }
+    };
+    let get_pump = move || {
+        let served = Served::start(place, wire, &by_pump.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let large = url(wire, HTTP_PORT);
+        let args = ["get", "--json", "-o", "/dev/null", "--max-time", "120", &large];
+        let mut command = bypath(place, plain.lab.near(), place.receiver(), &args);
+        timed(options, served.id(), || number(&json(&mut command)?, "/speed_download"))
     };
     let ours = |name: &str, once: Box<dyn Fn() -> Result<Vec<f64>, Error> + 'a>| Ours {
         subject: Subject::new(name, once),
@@ -31,6 +49,8 @@ pub(super) fn contest<'a>(options: &'a Options, place: &'a Place, wire: &'a Wire
             ours("get from nginx", Box::new(get_nginx)),
             ours("curl from serve", Box::new(curl_serve)),
             ours("get from serve", Box::new(get_serve)),
+            ours("curl, with GRO, from serve by auto", Box::new(curl_pump)),
+            ours("get from serve by auto", Box::new(get_pump)),
         ],
         peers: vec![
             peer("curl from nginx", &wire.plain),
@@ -39,8 +59,34 @@ pub(super) fn contest<'a>(options: &'a Options, place: &'a Place, wire: &'a Wire
     }
 }
 
+/// The kernel's end of a veth pair takes pumped frames while GRO is on there.
+struct TakesPumped<'a>(&'a Side);
+
+impl<'a> TakesPumped<'a> {
+    fn at(side: &'a Side) -> Result<Self, Error> {
+        let taker = Self(side);
+        taker.gro("on")?;
+        Ok(taker)
+    }
+
+    fn gro(&self, state: &str) -> Result<(), Error> {
+        output(self.0.near("ethtool")?.args(["-K", self.0.lab.near().interface(), "gro", state])).map(drop)
+    }
+}
+
+impl Drop for TakesPumped<'_> {
+    fn drop(&mut self) {
+        // The next to measure would fail if it were not so.
+        let _ = self.gro("off");
+    }
+}
+
+fn url(wire: &Wire, port: u16) -> String {
+    format!("http://{}:{port}/large", wire.plain.far_ip())
+}
+
 fn get(options: &Options, place: &Place, wire: &Wire, port: u16, server: u32) -> Result<Vec<f64>, Error> {
-    let url = format!("http://{}:{port}/large", wire.plain.far_ip());
+    let url = url(wire, port);
     let mut command = client(place, wire, &["get", "--json", "-o", "/dev/null", "--max-time", "120", &url]);
     timed(options, server, || number(&json(&mut command)?, "/speed_download"))
 }
