@@ -55,7 +55,7 @@ impl Streamed {
     fn arrives(&mut self, flags: TcpFlags) -> Vec<u32> {
         self.net.log = Some(Vec::new());
         self.net.inject(B, &forged(Family::V4, A, &TcpHeader { flags, ..self.next }, &[7; FULL]));
-        self.next.seq = self.next.seq + FULL as u32;
+        self.next.seq += FULL as u32;
         self.net.poll();
         let _ = self.net.stacks[B].recv(self.server, &mut [0; 2 * FULL]);
         self.answers()
@@ -124,7 +124,7 @@ fn a_hole_is_told_at_once() {
     let mut s = Streamed::new(PATIENCE);
     assert_eq!(s.arrives(TcpFlags::ACK), []);
     assert_eq!(s.arrives(TcpFlags::ACK), []);
-    s.next.seq = s.next.seq + FULL as u32;
+    s.next.seq += FULL as u32;
     assert_eq!(s.arrives(TcpFlags::ACK), [3], "what was held is told with it");
     assert_eq!(s.passes(SECOND), []);
 }
