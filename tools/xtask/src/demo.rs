@@ -24,6 +24,11 @@ pub(crate) fn run() -> Result<()> {
 
 /// Builds the release, and compares it with the kernel's stack as root.
 pub(crate) fn versus(args: &[String]) -> Result<()> {
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        return shell::run(
+            cargo(&["run", "--quiet", "--release", "--locked", "-p", "bypath-versus", "--"]).args(args),
+        );
+    }
     setup::ensure()?;
     println!("versus: building the release");
     shell::run(&mut cargo(&["build", "--release", "--locked", "-p", "bypath-cli", "-p", "bypath-versus"]))?;
