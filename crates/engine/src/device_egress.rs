@@ -38,6 +38,7 @@ impl<'d, D: Device> DeviceEgress<'d, D> {
         len.div_ceil(self.area.chunk_size())
     }
 
+    #[inline]
     fn send_whole(&mut self, len: usize, queue: u16, build: impl FnOnce(&mut TxPacket<'_, '_>)) -> bool {
         if self.device.tx_room() == 0 {
             return false;
@@ -102,10 +103,13 @@ impl<'d, D: Device> DeviceEgress<'d, D> {
 }
 
 impl<D: Device> Egress for DeviceEgress<'_, D> {
-    fn has_room(&self, len: usize) -> bool {
-        self.device.tx_room() >= self.frames_for(len)
+    #[inline]
+    fn room(&self, len: usize) -> usize {
+        let frames = self.device.tx_room();
+        if len <= self.area.chunk_size() { frames } else { frames / self.frames_for(len) }
     }
 
+    #[inline]
     fn send(&mut self, len: usize, queue: u16, build: impl FnOnce(&mut TxPacket<'_, '_>)) -> bool {
         let sent = if len > self.area.chunk_size() {
             self.send_split(len, queue, build)

@@ -119,6 +119,18 @@ impl Flows {
         }
     }
 
+    /// A flow and its name.
+    #[inline]
+    pub(crate) fn entry_mut(&mut self, index: u32) -> Option<(FlowId, &mut Flow)> {
+        match self.places.entry_mut(index)? {
+            (id, Place::Awake { flow, used }) => {
+                *used = true;
+                Some((id, flow))
+            }
+            (_, Place::Asleep(_)) => None,
+        }
+    }
+
     #[inline]
     pub(crate) fn id_at(&self, index: u32) -> Option<FlowId> {
         self.places.id_at(index)

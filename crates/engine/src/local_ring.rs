@@ -102,6 +102,16 @@ impl LocalRing {
         (&self.bytes[start..start + first], &self.bytes[..len - first])
     }
 
+    /// The `len` bytes from position `at` on, if they are there and in one piece.
+    #[inline]
+    pub(crate) fn together(&self, at: u64, len: usize) -> Option<&[u8]> {
+        if at < self.head || at + len as u64 > self.tail {
+            return None;
+        }
+        let start = at as usize & (self.bytes.len() - 1);
+        self.bytes.get(start..start + len)
+    }
+
     /// The first `len` bytes are not needed any more.
     pub(crate) fn consume(&mut self, len: usize) {
         self.head += len.min(self.len()) as u64;

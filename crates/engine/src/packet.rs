@@ -81,6 +81,15 @@ pub(crate) struct TxPacket<'p, 'a> {
 }
 
 impl TxPacket<'_, '_> {
+    /// Copies `piece` to `start`, counted from the front of the packet, and sums it on the way.
+    #[inline]
+    pub(crate) fn fill_one(&mut self, start: usize, piece: &[u8]) -> Sum {
+        match self.head.get_mut(start..start + piece.len()) {
+            Some(room) => copy_and_sum(piece, room),
+            None => self.fill(start, &[piece]),
+        }
+    }
+
     /// Copies `pieces` to `start`, counted from the front of the packet, and sums them on the way.
     pub(crate) fn fill(&mut self, start: usize, pieces: &[&[u8]]) -> Sum {
         let mut sum = Sum::default();
@@ -121,8 +130,8 @@ impl TxPacket<'_, '_> {
 
 /// Where packets go: the device of a worker, or a list for a stack driven by hand.
 pub(crate) trait Egress {
-    /// Whether a packet of `len` bytes can be sent now.
-    fn has_room(&self, len: usize) -> bool;
+    /// How many packets of `len` bytes can be sent now.
+    fn room(&self, len: usize) -> usize;
 
     /// Sends a packet of `len` bytes that `build` writes, on the device's queue `queue`. `false`: no room,
     /// `build` was not called.
@@ -144,8 +153,8 @@ pub(crate) struct PacketList {
 }
 
 impl Egress for PacketList {
-    fn has_room(&self, _len: usize) -> bool {
-        true
+    fn room(&self, _len: usize) -> usize {
+        usize::MAX
     }
 
     fn send(&mut self, len: usize, _queue: u16, build: impl FnOnce(&mut TxPacket<'_, '_>)) -> bool {

@@ -133,6 +133,16 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The value now in slot `index` and its id.
+    #[inline]
+    pub(crate) fn entry_mut(&mut self, index: u32) -> Option<(FlowId, &mut T)> {
+        let entry = self.entries.get_mut(index as usize)?;
+        match &mut entry.slot {
+            Slot::Taken(value) => Some((FlowId { index, generation: entry.generation }, value)),
+            Slot::Free(_) => None,
+        }
+    }
+
     /// Asks for what is in slot `index`.
     #[inline]
     pub(crate) fn prefetch(&self, index: u32) {

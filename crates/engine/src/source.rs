@@ -170,6 +170,20 @@ impl SendQueue {
         self.end += len;
     }
 
+    /// The `len` bytes from stream offset `at`, if they lie together at the front of the queue.
+    #[inline]
+    pub(crate) fn together(&self, at: u64, len: usize) -> Option<&[u8]> {
+        let first = self.stretches.front()?;
+        let here = at.checked_sub(first.start)?;
+        if here + len as u64 > first.len {
+            return None;
+        }
+        match &first.piece {
+            Piece::Copied => self.ring.together(first.from + here, len),
+            Piece::Source(source) => source.bytes_at(first.from + here).get(..len),
+        }
+    }
+
     /// Calls `take` with the `len` bytes from stream offset `at`, piece by piece.
     pub(crate) fn read(&self, at: u64, len: usize, mut take: impl FnMut(&[u8])) {
         let mut at = at;
@@ -230,6 +244,9 @@ mod tests {
     fn all(q: &SendQueue, at: u64, len: usize) -> Vec<u8> {
         let mut out = Vec::new();
         q.read(at, len, |b| out.extend_from_slice(b));
+        if let Some(together) = q.together(at, len) {
+            assert_eq!(together, out);
+        }
         out
     }
 
@@ -241,6 +258,7 @@ mod tests {
         q.write(b" tail");
         assert_eq!(all(&q, 0, 100), b"head source tail");
         assert_eq!(all(&q, 3, 5), b"d sou");
+        assert_eq!((q.together(1, 4), q.together(1, 5)), (Some(&b"ead "[..]), None));
         q.release(7);
         assert_eq!(all(&q, 7, 100), b"urce tail");
         assert_eq!(all(&q, 7, 100), b"urce tail");

@@ -18,8 +18,10 @@ pub(crate) enum Medium {
     Ip,
 }
 
+/// Of an Ethernet header.
+const ETHERNET: usize = 14;
 /// Ethernet and IPv6.
-const MAX_LEN: usize = 14 + 40;
+const MAX_LEN: usize = ETHERNET + 40;
 /// RFC 1700's recommendation, and everyone's default.
 const HOP_LIMIT: u8 = 64;
 
@@ -39,7 +41,7 @@ pub(crate) struct Template {
 impl Template {
     /// Headers for `protocol` from `local` to `remote`; link addresses come with [`Template::set_link`].
     pub(crate) fn new(medium: Medium, protocol: u8, local: IpAddr, remote: IpAddr) -> Self {
-        let link = if medium == Medium::Ethernet { 14 } else { 0 };
+        let link = if medium == Medium::Ethernet { ETHERNET } else { 0 };
         let mut bytes = [0; MAX_LEN];
         let mut template = Self {
             bytes,
@@ -140,21 +142,38 @@ impl Template {
 
     /// Writes the headers for a transport segment of `transport_len` bytes to the front of `out`, which is
     /// long enough. `id` is the IPv4 identification, `ecn` the low bits of the traffic class.
+    #[inline]
     pub(crate) fn write(&self, out: &mut [u8], transport_len: usize, id: u16, ecn: Ecn) {
-        let Some(out) = out.get_mut(..self.len) else { return };
-        out.copy_from_slice(&self.bytes[..self.len]);
+        // Of a known length it is a few moves. What lies behind the headers is written later.
+        match out.first_chunk_mut::<MAX_LEN>() {
+            Some(out) => *out = self.bytes,
+            None => {
+                let Some(out) = out.get_mut(..self.len) else { return };
+                out.copy_from_slice(&self.bytes[..self.len]);
+            }
+        }
+        if (self.link, self.v6) == (ETHERNET, false)
+            && let Some(ip) = out.get_mut(ETHERNET..).and_then(|out| out.first_chunk_mut::<20>())
+        {
+            return self.finish_v4(ip, transport_len, id, ecn);
+        }
         let ip = &mut out[self.link..];
         if self.v6 {
             ip[1] |= ecn.bits() << 4;
             ip[4..6].copy_from_slice(&(transport_len as u16).to_be_bytes());
-        } else {
-            let total = (20 + transport_len) as u16;
-            ip[1] |= ecn.bits();
-            ip[2..4].copy_from_slice(&total.to_be_bytes());
-            ip[4..6].copy_from_slice(&id.to_be_bytes());
-            let checksum = self.ip_sum.add_u16(u16::from(ecn.bits())).add_u16(total).add_u16(id).finish();
-            ip[10..12].copy_from_slice(&checksum.to_be_bytes());
+        } else if let Some(ip) = ip.first_chunk_mut() {
+            self.finish_v4(ip, transport_len, id, ecn);
         }
+    }
+
+    #[inline(always)]
+    fn finish_v4(&self, ip: &mut [u8; 20], transport_len: usize, id: u16, ecn: Ecn) {
+        let total = (20 + transport_len) as u16;
+        ip[1] |= ecn.bits();
+        ip[2..4].copy_from_slice(&total.to_be_bytes());
+        ip[4..6].copy_from_slice(&id.to_be_bytes());
+        let checksum = self.ip_sum.add_u16(u16::from(ecn.bits())).add_u16(total).add_u16(id).finish();
+        ip[10..12].copy_from_slice(&checksum.to_be_bytes());
     }
 }
 

@@ -7,10 +7,10 @@
 //! the connection directs. So the same code runs under a worker, a simulator, a fuzzer and a benchmark.
 //!
 //! The rooms: [`input`](crate) takes segments (RFC 9293 section 3.10.7), `receive` places their payload,
-//! `output` builds them, `timers` fires what is due; `scoreboard` remembers what was sent and what of it the
-//! peer holds, `rack` and `dup_acks` find what is lost, `recovery` says what follows from it, `tail_loss`
-//! probes where nothing is heard, `prr` meters what is sent meanwhile, `undo` and `f_rto` take back what was
-//! a mistake, `sack_report` tells the peer; `congestion` how much may be in flight, `delivery_rate` measures
+//! `output` builds them, `burst` the ordinary ones many at a time, `timers` fires what is due; `scoreboard` remembers
+//! what was sent and what of it the peer holds, `rack` and `dup_acks` find what is lost, `recovery` says what follows
+//! from it, `tail_loss` probes where nothing is heard, `prr` meters what is sent meanwhile, `undo` and `f_rto` take back
+//! what was a mistake, `sack_report` tells the peer; `congestion` how much may be in flight, `delivery_rate` measures
 //! how fast it arrives, `pacing` spreads it, `rtt` how long to wait; `assembler` keeps the ranges received
 //! out of order; `isn` chooses initial sequence numbers.
 
@@ -18,6 +18,7 @@ mod acks;
 mod asleep;
 mod assembler;
 mod autotune;
+mod burst;
 mod challenge;
 mod config;
 mod congestion;
@@ -62,6 +63,7 @@ mod validation;
 mod window;
 
 pub use asleep::Asleep;
+pub use burst::{Burst, Poll};
 pub use challenge::ChallengeLimiter;
 pub use config::{Config, CongestionControl, CookieMode, EcnMode, MetricsCache, MtuProbing, Pacing};
 pub use connection::{CloseReason, Connection};

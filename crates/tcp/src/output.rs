@@ -211,7 +211,7 @@ impl Connection {
     /// Whether Nagle's algorithm (RFC 9293 section 3.7.4) keeps a small segment back: behind an earlier small one, as
     /// Minshall proposed and most hosts do. Behind full segments it goes out, or the end of every odd number
     /// of segments would wait for the peer's delayed acknowledgement.
-    fn waits_behind_small(&self, sent: u32) -> bool {
+    pub(crate) fn waits_behind_small(&self, sent: u32) -> bool {
         let end = self.cold.small_end;
         let small = end.after(self.hot.snd_una) && end.at_or_before(self.hot.snd_nxt);
         sent > 0 && (small || self.cold.config.strict_nagle)

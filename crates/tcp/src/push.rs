@@ -51,6 +51,12 @@ impl Push {
         *self = Self { pushed: acknowledged, ..Self::default() };
     }
 
+    /// New data that ends before this carries no PSH, unless it is the last there is.
+    #[inline]
+    pub(crate) fn trigger(&self) -> u64 {
+        self.trigger
+    }
+
     fn aim(&mut self, sent: u64, half_window: u64) {
         let next = self.marks.iter().find(|mark| **mark > sent).copied().unwrap_or(u64::MAX);
         self.trigger = next.min(self.pushed.saturating_add(half_window));

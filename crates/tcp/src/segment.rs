@@ -120,6 +120,18 @@ pub struct Received {
     pub reply: Option<TxSegment>,
 }
 
+impl Received {
+    /// Nothing but payload in order, and acknowledgement of ours.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        (self.skip, self.released) == (0, 0)
+            && self.events.0 & !Events::ACKNOWLEDGED.0 == 0
+            && self.store.is_none()
+            && self.dropped.is_none()
+            && self.reply.is_none()
+    }
+}
+
 /// Why a segment goes out, where its bytes alone do not say: for captures and for those who read them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]

@@ -25,6 +25,7 @@ pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;
+pub mod ordinary;
 pub mod prefetch;
 pub mod seq;
 pub mod tcp;

@@ -160,6 +160,11 @@ impl Stack {
     }
 }
 
+/// Whether what is sent is to be noted.
+pub(super) fn is_logged(app: &App) -> bool {
+    matches!(app, App::Service(end) if end.log.is_some())
+}
+
 /// Takes note of a data segment that was handed to the device. `true`: the flow has to be stamped.
 pub(super) fn note_sent(app: &mut App, segment: &TxSegment) -> bool {
     let App::Service(end) = app else { return false };

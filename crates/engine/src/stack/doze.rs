@@ -59,9 +59,14 @@ impl Stack {
     #[inline]
     pub(super) fn wake_flow(&mut self, index: u32) {
         if self.flows.is_asleep(index) {
-            let timer_at = self.wheel.deadline(index).unwrap_or(u64::MAX);
-            self.flows.wake(index, timer_at, &self.config);
+            self.wake_sleeper(index);
         }
+    }
+
+    #[cold]
+    fn wake_sleeper(&mut self, index: u32) {
+        let timer_at = self.wheel.deadline(index).unwrap_or(u64::MAX);
+        self.flows.wake(index, timer_at, &self.config);
     }
 
     /// Flows at full size.

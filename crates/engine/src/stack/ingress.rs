@@ -60,6 +60,9 @@ impl Stack {
         last_resort: bool,
         egress: &mut E,
     ) -> Verdict {
+        if self.ordinary(now, packet, queue, egress) {
+            return Verdict::Done;
+        }
         let mut link_group = false;
         let (ethertype, network) = match self.config.medium {
             Medium::Ip => match ip::version(packet.head) {

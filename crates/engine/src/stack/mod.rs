@@ -17,6 +17,7 @@ mod link;
 mod listen;
 pub(crate) mod memory;
 mod open;
+mod ordinary;
 mod sockets;
 mod tcp;
 mod time_wait;

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bypath_tcp::{Events, Instant, Segment, TimeWait};
+use bypath_tcp::{Events, Instant, Received, Segment, TimeWait};
+use bypath_wire::SeqNum;
 use bypath_wire::checksum::pseudo_header;
 use bypath_wire::ip::protocol;
 use bypath_wire::tcp::{MIN_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions};
@@ -35,7 +36,7 @@ pub(super) struct Arrival<'a, 'p> {
 const BEYOND: u32 = 0x1_0000;
 
 /// How often a flow vouches for its neighbour, at most.
-const CONFIRM_NS: u64 = 1_000_000_000;
+pub(super) const CONFIRM_NS: u64 = 1_000_000_000;
 
 impl Stack {
     pub(super) fn on_tcp<E: Egress>(
@@ -128,6 +129,21 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else { return false };
         let expected = flow.conn.rcv_nxt();
         let received = flow.conn.on_segment(now, segment);
+        self.settle(now, index, arrival, expected, &received, egress)
+    }
+
+    /// What a segment has changed; `expected` was the next octet before it. `true`: a SYN that may take the flow's
+    /// place.
+    pub(super) fn settle<E: Egress>(
+        &mut self,
+        now: Instant,
+        index: u32,
+        arrival: &Arrival<'_, '_>,
+        expected: SeqNum,
+        received: &Received,
+        egress: &mut E,
+    ) -> bool {
+        let Some(flow) = self.flows.at_mut(index) else { return false };
         if flow.conn.has_holes() || flow.held.reassembly > 0 {
             self.memory.count_reassembly(flow);
         }
@@ -149,7 +165,7 @@ impl Stack {
             return true;
         }
         if self.config.observe_segments {
-            self.tell_acknowledged(now, index, segment);
+            self.tell_acknowledged(now, index, arrival.segment);
         }
         if let Some(reset) = &received.reply {
             self.send_aside(index, reset, egress);
@@ -160,7 +176,7 @@ impl Stack {
         if received.events.contains(Events::URGENT) {
             self.tell_urgent(index, expected);
         }
-        self.place_payload(now, index, &received, arrival.packet, arrival.payload);
+        self.place_payload(now, index, received, arrival.packet, arrival.payload);
         self.after_connection(now, index, received.events);
         self.mark_dirty(index);
         false

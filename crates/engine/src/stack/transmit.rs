@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use arrayvec::ArrayVec;
-use bypath_tcp::{Connection, Events, Instant, State, TxSegment};
+use bypath_tcp::{Burst, Connection, Ecn, Events, Instant, Poll, State, TxSegment};
 use bypath_wire::checksum::Sum;
-use bypath_wire::tcp::{CHECKSUM_OFFSET, MIN_HEADER_LEN, TcpFlags, TcpHeader};
+use bypath_wire::tcp::{CHECKSUM_OFFSET, MIN_HEADER_LEN, OrdinaryHeader, TcpFlags, TcpHeader};
 
 use super::Stack;
-use super::client::note_sent;
+use super::client::{is_logged, note_sent};
 use super::foresight::AHEAD;
 use crate::counters::Cause;
 use crate::flow::{App, Flow, Link};
@@ -17,7 +17,7 @@ use crate::tap::{Note, meaning_of};
 use crate::template::Template;
 
 /// Segments a flow sends in one round before others get their turn.
-const BURST: usize = 64;
+const BURST: u32 = 64;
 
 /// Longest headers: Ethernet, IPv6, TCP with all options.
 const MAX_HEADERS: usize = 14 + 40 + 60;
@@ -29,7 +29,7 @@ impl Stack {
         // Who waited for room goes first, in turn, and only while there is room: a million flows that have something
         // to say must not all be looked at for each batch that the device takes.
         for _ in 0..self.blocked.len() {
-            if !egress.has_room(1) {
+            if egress.room(1) == 0 {
                 break;
             }
             let Some(index) = self.blocked.pop_front() else { break };
@@ -181,18 +181,73 @@ fn transmit<E: Egress>(flow: &mut Flow, now: Instant, egress: &mut E) -> Sent {
             return Sent { more: true, stalled: true, ..sent };
         }
     }
-    for _ in 0..BURST {
-        if !egress.has_room(largest) {
+    while sent.segments < u64::from(BURST) {
+        let room = egress.room(largest);
+        if room == 0 {
             return Sent { more: true, stalled: true, ..sent };
         }
-        let Some(segment) = flow.conn.poll_transmit(now) else { return sent };
-        emit(flow, &segment, egress);
-        sent.segments += 1;
-        if segment.len > 0 {
-            sent.observed |= note_sent(&mut flow.app, &segment);
+        let most = (BURST - sent.segments as u32).min(u32::try_from(room).unwrap_or(u32::MAX));
+        match flow.conn.poll_burst(now, most) {
+            Poll::Burst(burst) => {
+                emit_burst(flow, &burst, egress);
+                sent.segments += u64::from(burst.count());
+                if burst.len > 0 && is_logged(&flow.app) {
+                    for segment in burst.segments() {
+                        sent.observed |= note_sent(&mut flow.app, &segment);
+                    }
+                }
+                if !burst.more {
+                    return sent;
+                }
+            }
+            Poll::Nothing => return sent,
+            Poll::Unusual => {
+                let Some(segment) = flow.conn.poll_transmit(now) else { return sent };
+                emit(flow, &segment, egress);
+                sent.segments += 1;
+                if segment.len > 0 {
+                    sent.observed |= note_sent(&mut flow.app, &segment);
+                }
+            }
         }
     }
     Sent { more: true, ..sent }
+}
+
+/// Builds ordinary segments: what they have in common is worked out once.
+fn emit_burst<E: Egress>(flow: &mut Flow, burst: &Burst, egress: &mut E) {
+    let (src_port, dst_port) = flow.key.ports();
+    let header = OrdinaryHeader::new(src_port, dst_port, burst.ack, burst.window, burst.timestamps);
+    let template = &flow.template;
+    let app = &flow.app;
+    let at = template.len();
+    let start = at + header.len();
+    let mut done = 0;
+    loop {
+        let len = burst.each.min(burst.len - done);
+        let transport = header.len() + len as usize;
+        let push = burst.push && done + len == burst.len;
+        flow.ip_id = flow.ip_id.wrapping_add(1);
+        let id = flow.ip_id;
+        if egress.is_watched() {
+            let note = if burst.window == 0 { Note::ZeroWindow } else { Note::None };
+            egress.note(note, 0);
+        }
+        egress.send(at + transport, flow.queue, |out| {
+            template.write(out.head, transport, id, Ecn::NotEct);
+            let mut rest = template.pseudo.add_u32(transport as u32);
+            if len > 0 {
+                rest = rest.add(fill(app, out, start, burst.offset + u64::from(done), len as usize));
+            }
+            if let Some(head) = out.head.get_mut(at..) {
+                header.emit(burst.seq + done, push, rest, head);
+            }
+        });
+        done += len;
+        if done >= burst.len {
+            break;
+        }
+    }
 }
 
 /// Builds one segment: headers from the template, payload copied and summed in one pass.
@@ -270,6 +325,7 @@ fn finish(
 }
 
 /// Copies `len` bytes of the outgoing stream from `offset` into the packet.
+#[inline]
 fn fill(app: &App, out: &mut TxPacket<'_, '_>, start: usize, offset: u64, len: usize) -> Sum {
     match app {
         App::Socket(end) => {
@@ -277,6 +333,9 @@ fn fill(app: &App, out: &mut TxPacket<'_, '_>, start: usize, offset: u64, len: u
             out.fill(start, &[a, b])
         }
         App::Service(end) => {
+            if let Some(piece) = end.queue.together(offset, len) {
+                return out.fill_one(start, piece);
+            }
             let mut sum = Sum::default();
             let mut done = 0;
             end.queue.read(offset, len, |piece| {

@@ -28,6 +28,15 @@ impl Sum {
         Sum(dispatch::sum(bytes))
     }
 
+    /// The sum of a few whole words, for headers whose length is known when this compiles.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn of_words<const N: usize>(bytes: &[u8; N]) -> Sum {
+        const { assert!(N.is_multiple_of(4) && N <= 1 << 16, "only whole words are summed, without carries") };
+        let (words, _) = bytes.as_chunks::<4>();
+        Sum(words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum())
+    }
+
     /// Both sums together, both having begun at an even offset of the message.
     #[inline]
     #[must_use]

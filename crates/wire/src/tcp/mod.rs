@@ -2,11 +2,13 @@
 //! elsewhere.
 
 mod options;
+mod ordinary;
 
 use crate::bytes::{get_u16, get_u32, put, put_u16, put_u32};
 use crate::{Result, SeqNum, WireError};
 
 pub use options::{MAX_OPTIONS_LEN, SackBlock, TcpOptions, Timestamps};
+pub use ordinary::OrdinaryHeader;
 
 /// Bytes of a header without options.
 pub const MIN_HEADER_LEN: usize = 20;

@@ -26,7 +26,7 @@ const TIMESTAMPS: u8 = 8;
 const FAST_OPEN: u8 = 34;
 
 /// NOP NOP, then a timestamps option: RFC 7323 appendix A recommends this for ordinary segments.
-const ALIGNED_TIMESTAMPS: [u8; 4] = [NOP, NOP, TIMESTAMPS, 10];
+pub(super) const ALIGNED_TIMESTAMPS: [u8; 4] = [NOP, NOP, TIMESTAMPS, 10];
 
 /// The timestamps option (RFC 7323 §3.2), in ticks of its sender's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
