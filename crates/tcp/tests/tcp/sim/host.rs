@@ -1,10 +1,11 @@
 //! One endpoint: a connection, an application that writes and reads a known stream, a receive buffer that
 //! keeps bytes where the connection says, and the checks on all that goes in and out.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use bypath_tcp::{CloseReason, Config, Connection, Events, Instant, Segment, State, TxSegment};
+use bypath_tcp::{CloseReason, Config, Connection, Events, Instant, Poll, Segment, State, TxSegment};
 use bypath_wire::seq::SeqNum;
 use bypath_wire::tcp::{TcpFlags, TcpHeader};
 
@@ -48,6 +49,8 @@ pub(crate) struct Host {
     app: App,
     pub(crate) listen_with: (SeqNum, u32),
     pub(crate) conn: Option<Connection>,
+    /// Segments that were decided upon together.
+    burst: VecDeque<TxSegment>,
     written: u64,
     write_at: Instant,
     /// Bytes in order so far, and of them read by the application.
@@ -83,6 +86,7 @@ impl Host {
             app,
             listen_with: (SeqNum(0), 0),
             conn: None,
+            burst: VecDeque::new(),
             written: 0,
             write_at: Instant::ZERO,
             received: 0,
@@ -267,7 +271,15 @@ impl Host {
 
     pub(crate) fn transmit(&mut self, now: Instant) -> Option<Packet> {
         let conn = self.conn.as_mut()?;
-        let tx = conn.poll_transmit(now)?;
+        if self.id == 1 && self.burst.is_empty() {
+            // One end asks for many segments at once, the other for one at a time.
+            match conn.poll_burst(now, 5) {
+                Poll::Burst(burst) => self.burst.extend(burst.segments()),
+                Poll::Nothing => assert_eq!(conn.poll_transmit(now), None),
+                Poll::Unusual => {}
+            }
+        }
+        let tx = self.burst.pop_front().or_else(|| conn.poll_transmit(now))?;
         let packet = self.packet(&tx);
         self.watch_outgoing(&tx);
         Some(packet)
