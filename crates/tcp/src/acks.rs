@@ -14,7 +14,33 @@ use crate::undo::Undo;
 
 impl Connection {
     /// The predicted acknowledgement: new, without SACK, not in recovery.
+    #[inline]
     pub(crate) fn advance_una(&mut self, now: Instant, ack: SeqNum, out: &mut Received) {
+        let flight_before = self.hot.snd_nxt.offset_from(self.hot.snd_una) as u32;
+        debug_assert!(
+            self.cold.scoreboard.is_whole(self.hot.snd_una, self.hot.snd_nxt),
+            "all of it is on the board"
+        );
+        let Some(newest) = self.cold.scoreboard.acknowledge_plain(ack) else {
+            return self.advance_una_any(now, ack, out);
+        };
+        let acked = ack.offset_from(self.hot.snd_una) as u32;
+        let fin = u32::from(self.hot.bits.has(Bits::FIN_SENT) && ack == self.hot.snd_nxt);
+        self.hot.acknowledged += u64::from(acked - fin);
+        self.hot.snd_una = ack;
+        self.cold.stalled_since = now;
+        out.events.insert(Events::ACKNOWLEDGED);
+        let rtt_ns = now.nanos_since(newest.sent_at);
+        self.cold.rtt.sample(rtt_ns);
+        self.hot.rto_ns = self.cold.rtt.rto_ns();
+        self.cold.scoreboard.grain_ns = self.cold.rtt.srtt_ns().unwrap_or(0) >> 8;
+        self.note_newest(&newest, rtt_ns);
+        self.tell_congestion_of_plain(now, acked, flight_before, &newest, rtt_ns);
+        self.rearm(now);
+    }
+
+    #[inline(never)]
+    fn advance_una_any(&mut self, now: Instant, ack: SeqNum, out: &mut Received) {
         let mut progress = Progress::default();
         let before = self.before_ack();
         let acked = self.take_acknowledged(now, ack, &mut progress, out);

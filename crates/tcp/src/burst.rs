@@ -107,8 +107,9 @@ impl Connection {
         if board.lost_bytes() != 0 || board.sacked_bytes() != 0 {
             return Poll::Unusual;
         }
+        debug_assert_eq!(board.in_flight(), sent, "what is outstanding is on the board");
         if unsent == 0 {
-            self.note_nothing_to_send(now);
+            self.note_nothing_in_order(now);
             return self.plain_acknowledgement(now);
         }
         let mss = self.hot.window.mss;
@@ -120,7 +121,7 @@ impl Connection {
             self.restart_after_idle(now);
         }
         let mut len = usable.min(mss);
-        let pipe = self.cold.scoreboard.in_flight();
+        let pipe = sent;
         let room = self.hot.window.cwnd.saturating_sub(pipe);
         if len > room && pipe > 0 {
             self.note_usage(now, true);
@@ -165,13 +166,31 @@ impl Connection {
         let push = self.is_pushed(end, false);
         let more = end != self.hot.queued;
         if !more {
-            self.note_nothing_to_send(now);
+            self.note_nothing_in_order(now);
         }
         let burst = Burst { offset, len, each: mss, push, more, ..self.plain(now, seq) };
         let count = burst.count();
         self.cold.stats.data_segs_out += u64::from(count);
         self.cold.stats.segs_out += u64::from(count - 1);
         Poll::Burst(burst)
+    }
+
+    /// Whether nothing is to be sent, nor will be before a segment, a timer or the application changes something: what
+    /// [`Connection::poll_burst`] would find, where it is soon found out. `false` says nothing.
+    #[inline]
+    pub fn has_nothing_to_say(&mut self, now: Instant) -> bool {
+        let state = matches!(self.hot.state, State::Established | State::CloseWait);
+        let quiet = state && !self.hot.bits.has(UNUSUAL.or(Bits::ACK_NOW)) && self.hot.extra_acks == 0;
+        let sent = self.hot.snd_nxt.offset_from(self.hot.snd_una) as u32;
+        if !quiet || self.hot.queued != self.hot.acknowledged + u64::from(sent) {
+            return false;
+        }
+        let board = &self.cold.scoreboard;
+        if board.lost_bytes() != 0 || board.sacked_bytes() != 0 || self.hot.dup_acks != 0 {
+            return false;
+        }
+        self.note_nothing_in_order(now);
+        true
     }
 
     #[inline]

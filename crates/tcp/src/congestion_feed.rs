@@ -3,7 +3,7 @@
 
 use crate::congestion::{Ack, Phase};
 use crate::connection::{Bits, Connection};
-use crate::scoreboard::Progress;
+use crate::scoreboard::{Delivered, Progress};
 use crate::time::Instant;
 
 /// The counters before an acknowledgement is dealt with.
@@ -88,6 +88,48 @@ impl Connection {
             limited,
             phase,
         };
+        self.cold.congestion.on_ack(&mut self.hot.window, &ack);
+        self.refresh_pacing();
+    }
+
+    /// The same after the predicted acknowledgement, which tells of nothing lost, marked or held out of order.
+    #[inline]
+    pub(crate) fn tell_congestion_of_plain(
+        &mut self,
+        now: Instant,
+        acked: u32,
+        flight_before: u32,
+        newest: &Delivered,
+        rtt_ns: u64,
+    ) {
+        let board = &mut self.cold.scoreboard;
+        let min_rtt_ns = self.cold.rtt.min_ns().unwrap_or(0);
+        let round_start = board.delivery.on_ack(now, newest.sent_at, &newest.delivery);
+        let flight = flight_before - acked;
+        let mut ack = Ack {
+            now,
+            acked,
+            delivered: newest.len,
+            lost: 0,
+            marked: 0,
+            flight_before,
+            flight,
+            rtt_ns: Some(rtt_ns),
+            srtt_ns: self.cold.rtt.srtt_ns().unwrap_or(0),
+            min_rtt_ns,
+            rate: None,
+            loss: None,
+            round_start,
+            limited: self.cold.usage.is_limited(&self.hot.window),
+            phase: Phase::Open,
+        };
+        if self.cold.congestion.wants_rate() {
+            ack.rate = Some(board.delivery.sample(newest.sent_at, &newest.delivery, newest.len, min_rtt_ns));
+            ack.loss = board.delivery.take_remarkable_loss();
+            if self.cold.congestion.holds_back() {
+                board.delivery.on_app_limited(flight);
+            }
+        }
         self.cold.congestion.on_ack(&mut self.hot.window, &ack);
         self.refresh_pacing();
     }

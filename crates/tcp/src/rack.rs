@@ -3,7 +3,7 @@
 use bypath_wire::seq::SeqNum;
 
 use crate::connection::{Bits, Connection};
-use crate::scoreboard::{Progress, sent_after};
+use crate::scoreboard::{Delivered, Progress, sent_after};
 use crate::time::Instant;
 
 /// Segments beyond a hole that show a loss rather than reordering (RFC 5681's duplicate acknowledgements).
@@ -87,12 +87,18 @@ impl Connection {
                 return;
             }
         }
+        self.note_newest(&delivered, rtt);
+    }
+
+    /// The second step of what is no stale answer.
+    #[inline]
+    pub(crate) fn note_newest(&mut self, delivered: &Delivered, rtt_ns: u64) {
         let rack = &mut self.cold.rack;
         if !rack.valid || sent_after(delivered.sent_at, delivered.end, rack.sent_at, rack.end) {
             rack.valid = true;
             rack.sent_at = delivered.sent_at;
             rack.end = delivered.end;
-            rack.rtt_ns = rtt;
+            rack.rtt_ns = rtt_ns;
         }
     }
 

@@ -182,6 +182,14 @@ impl Scoreboard {
         }
     }
 
+    /// Whether it covers all from `una` to `nxt`.
+    pub(crate) fn is_whole(&self, una: SeqNum, nxt: SeqNum) -> bool {
+        match (self.spans.front(), self.spans.back()) {
+            (Some(first), Some(last)) => (first.start, last.end) == (una, nxt),
+            _ => una == nxt,
+        }
+    }
+
     /// What is outstanding, in order.
     pub(crate) fn spans(&self) -> impl Iterator<Item = &Span> {
         self.spans.iter()
@@ -219,6 +227,31 @@ impl Scoreboard {
             retransmitted: false,
             delivery,
         });
+    }
+
+    /// The peer has everything before `una`, which lies in the first span or at its end, and that is no more than the
+    /// usual: nothing was lost, held out of order or sent again. `None`: it is, and nothing was done.
+    #[inline]
+    pub(crate) fn acknowledge_plain(&mut self, una: SeqNum) -> Option<Delivered> {
+        let unusual = self.sacked_bytes != 0
+            || self.lost_bytes != 0
+            || self.highest_sacked.is_some()
+            || self.delivery.more_lost();
+        let span = self.spans.front_mut()?;
+        let len = una.offset_from(span.start);
+        if unusual || span.retransmitted || len <= 0 || una.after(span.end) {
+            return None;
+        }
+        let len = len as u32;
+        let (sent_at, delivery) = (span.sent_at, span.delivery);
+        if span.end == una {
+            self.spans.pop_front();
+        } else {
+            span.delivery.in_flight = span.delivery.in_flight.saturating_add(len);
+            span.start = una;
+        }
+        self.delivery.on_delivered(len);
+        Some(Delivered { sent_at, end: una, len, retransmitted: false, delivery })
     }
 
     /// The peer has everything before `una`.

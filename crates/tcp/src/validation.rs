@@ -38,7 +38,18 @@ impl Usage {
 }
 
 impl Connection {
+    /// [`Connection::note_nothing_to_send`] where nothing is lost or held out of order.
+    #[inline]
+    pub(crate) fn note_nothing_in_order(&mut self, now: Instant) {
+        let in_flight = self.hot.snd_nxt.offset_from(self.hot.snd_una) as u32;
+        if in_flight < self.hot.window.cwnd {
+            self.cold.scoreboard.delivery.on_app_limited(in_flight);
+        }
+        self.note_usage(now, false);
+    }
+
     /// Nothing more goes out now, because the congestion window is full (`limited`) or for another reason.
+    #[inline]
     pub(crate) fn note_usage(&mut self, now: Instant, limited: bool) {
         let outstanding = self.hot.snd_nxt.offset_from(self.hot.snd_una) as u32;
         let usage = &mut self.cold.usage;
@@ -90,6 +101,7 @@ impl Connection {
 
     /// Nothing is outstanding, and something goes out again. After a pause longer than the retransmission timeout
     /// the window says nothing about the path any more (RFC 5681 section 4.1); the threshold remembers it.
+    #[inline]
     pub(crate) fn restart_after_idle(&mut self, now: Instant) {
         let app_limited = self.cold.scoreboard.delivery.is_app_limited();
         self.cold.congestion.on_idle(&mut self.hot.window, now, app_limited);

@@ -106,6 +106,14 @@ impl Stack {
     pub(super) fn flush_flow<E: Egress>(&mut self, now: Instant, index: u32, egress: &mut E) {
         let Some(flow) = self.flows.at_mut(index) else { return };
         flow.dirty = false;
+        if let App::Service(end) = &flow.app
+            && !end.abort
+            && flow.pending_reset.is_none()
+            && flow.link == Link::Ready
+            && flow.conn.has_nothing_to_say(now)
+        {
+            return self.file_timer(index);
+        }
         if let App::Socket(end) = &mut flow.app {
             flow.conn.set_queued(end.outgoing.head() + end.outgoing.len() as u64);
             let unread = end.incoming.unread();
@@ -148,6 +156,13 @@ impl Stack {
         {
             return self.remove_flow(now, index, Some(remains));
         }
+        self.file_timer(index);
+    }
+
+    /// Has the flow's timer fire no later than its connection wants it to.
+    #[inline]
+    fn file_timer(&mut self, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else { return };
         let deadline = flow.conn.next_deadline().as_nanos();
         if deadline < flow.timer_at {
             flow.timer_at = deadline;
