@@ -19,8 +19,7 @@ fn main() {
     let connections = numbers.first().copied().unwrap_or(usual);
     let done = Arc::new(Asked::default());
     let before = resident_bytes();
-    let tcp = bypath::TcpConfig { max_half_open: 1 << 20, ..bypath::TcpConfig::default() };
-    let options = PairOptions { connections, frames: 1 << 12, tcp, ..PairOptions::default() };
+    let options = PairOptions { connections, frames: 1 << 12, ..PairOptions::default() };
     let mut pair = Pair::new(&options, Asker::new(connections, 0, &done), Echo)
         .unwrap_or_else(|error| panic!("no pair of workers: {error}"));
     let since = Instant::now();

@@ -32,8 +32,7 @@ fn work(core: usize, length: Duration, start: &Barrier, stop: &AtomicBool) -> (u
     let _ = sched_setaffinity(None, &cores);
     let done = Arc::new(Asked::default());
     let tcp = bypath::TcpConfig { nodelay: true, ..bypath::TcpConfig::default() };
-    let options =
-        PairOptions { connections: CONNECTIONS, frames: 1 << 12, tcp, ..PairOptions::default() };
+    let options = PairOptions { connections: CONNECTIONS, frames: 1 << 12, tcp, ..PairOptions::default() };
     let mut pair = Pair::new(&options, Asker::new(CONNECTIONS, UNDER_WAY, &done), Echo)
         .unwrap_or_else(|error| panic!("no pair of workers: {error}"));
     while done.open.load(Ordering::Relaxed) < CONNECTIONS as u64 {

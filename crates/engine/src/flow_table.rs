@@ -203,7 +203,6 @@ impl FlowTable {
     }
 
     /// The key under which slot `index` was filed last.
-    #[cfg(test)]
     pub(crate) fn key_of(&self, index: u32) -> Option<&FlowKey> {
         self.keys.get(index as usize)
     }

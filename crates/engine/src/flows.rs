@@ -24,6 +24,8 @@ enum Place {
         flow: Box<Flow>,
         /// Since the hand came by.
         used: bool,
+        /// Its place among those that are awake.
+        at: u32,
     },
     /// Its index among those that sleep.
     Asleep(u32),
@@ -34,28 +36,34 @@ const _: () = assert!(size_of::<Place>() <= 16);
 /// What is kept of a service's connection on which nothing happens.
 struct Sleeper {
     conn: Asleep,
-    key: FlowKey,
     next_hop: std::net::IpAddr,
     destination: MacAddr,
     queue: u16,
     ip_id: u16,
     keeper: Keeper,
-    /// Where the stream written so far ends.
-    end: u64,
 }
+
+const _: () = assert!(size_of::<Sleeper>() <= 256);
 
 /// See the module.
 pub(crate) struct Flows {
     places: Slab<Place>,
     asleep: Slab<Sleeper>,
-    /// The next place to be looked at.
-    hand: u32,
+    /// The indices of those at full size, in no order.
+    awake: Vec<u32>,
+    /// Which of them is to be looked at next.
+    hand: usize,
 }
 
 impl Flows {
     /// Room for `capacity` flows.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self { places: Slab::with_capacity(capacity), asleep: Slab::with_capacity(capacity), hand: 0 }
+        Self {
+            places: Slab::with_capacity(capacity),
+            asleep: Slab::with_capacity(capacity),
+            awake: Vec::with_capacity(capacity),
+            hand: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -64,7 +72,7 @@ impl Flows {
 
     /// Those at full size.
     pub(crate) fn awake(&self) -> usize {
-        self.places.len() - self.asleep.len()
+        self.awake.len()
     }
 
     #[expect(
@@ -73,9 +81,21 @@ impl Flows {
     )]
     pub(crate) fn insert(&mut self, flow: Flow) -> Result<FlowId, Flow> {
         let Some(id) = self.places.next_id() else { return Err(flow) };
+        let at = self.awake.len() as u32;
         // There is room, as the next name shows.
-        let _ = self.places.insert(Place::Awake { flow: Box::new(flow), used: true });
+        let _ = self.places.insert(Place::Awake { flow: Box::new(flow), used: true, at });
+        self.awake.push(id.index);
         Ok(id)
+    }
+
+    /// The flow at place `at` among those that are awake no longer is.
+    fn leave_awake(&mut self, at: u32) {
+        self.awake.swap_remove(at as usize);
+        if let Some(moved) = self.awake.get(at as usize)
+            && let Some(Place::Awake { at: its, .. }) = self.places.at_mut(*moved)
+        {
+            *its = at;
+        }
     }
 
     /// Takes a flow out; none that sleeps.
@@ -84,7 +104,10 @@ impl Flows {
             return None;
         }
         match self.places.remove(id)? {
-            Place::Awake { flow, .. } => Some(*flow),
+            Place::Awake { flow, at, .. } => {
+                self.leave_awake(at);
+                Some(*flow)
+            }
             Place::Asleep(_) => None,
         }
     }
@@ -92,7 +115,7 @@ impl Flows {
     #[inline]
     pub(crate) fn get_mut(&mut self, id: FlowId) -> Option<&mut Flow> {
         match self.places.get_mut(id)? {
-            Place::Awake { flow, used } => {
+            Place::Awake { flow, used, .. } => {
                 *used = true;
                 Some(flow)
             }
@@ -111,7 +134,7 @@ impl Flows {
     #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut Flow> {
         match self.places.at_mut(index)? {
-            Place::Awake { flow, used } => {
+            Place::Awake { flow, used, .. } => {
                 *used = true;
                 Some(flow)
             }
@@ -123,7 +146,7 @@ impl Flows {
     #[inline]
     pub(crate) fn entry_mut(&mut self, index: u32) -> Option<(FlowId, &mut Flow)> {
         match self.places.entry_mut(index)? {
-            (id, Place::Awake { flow, used }) => {
+            (id, Place::Awake { flow, used, .. }) => {
                 *used = true;
                 Some((id, flow))
             }
@@ -179,64 +202,61 @@ impl Flows {
         }
     }
 
-    /// Moves the hand by one place. The index of a flow that nobody has used since it came by last.
+    /// Moves the hand by one flow. Its index, if nobody has used it since the hand came by last.
     pub(crate) fn next_unused(&mut self) -> Option<u32> {
-        let index = self.hand;
-        self.hand += 1;
-        if self.hand as usize >= self.places.slots() {
+        if self.hand >= self.awake.len() {
             self.hand = 0;
         }
+        let index = *self.awake.get(self.hand)?;
+        self.hand += 1;
         match self.places.at_mut(index)? {
             Place::Awake { used, .. } => (!std::mem::replace(used, false)).then_some(index),
             Place::Asleep(_) => None,
         }
     }
 
-    /// Places, whether taken or not.
-    pub(crate) fn slots(&self) -> usize {
-        self.places.slots()
-    }
-
     /// Puts a flow to sleep if nothing stands against it. The moment at which it has to be woken then.
     pub(crate) fn sleep(&mut self, index: u32, config: &StackConfig) -> Option<Instant> {
-        let Some(Place::Awake { flow, .. }) = self.places.at(index) else { return None };
+        let Some(Place::Awake { flow, at: awake_at, .. }) = self.places.at(index) else { return None };
+        let awake_at = *awake_at;
         let App::Service(end) = &flow.app else { return None };
         if flow.link != Link::Ready || flow.dirty || flow.pending_reset.is_some() || !flow.held.is_nothing() {
             return None;
         }
-        if !end.is_at_rest() || end.queue.limit() != config.send_buffer {
+        if !end.is_at_rest()
+            || end.queue.end() != flow.conn.acknowledged()
+            || end.queue.limit() != config.send_buffer
+        {
             return None;
         }
         let sleeper = Sleeper {
             conn: flow.conn.asleep()?,
-            key: flow.key,
             next_hop: flow.next_hop,
             destination: flow.template.destination(),
             queue: flow.queue,
             ip_id: flow.ip_id,
             keeper: flow.keeper,
-            end: end.queue.end(),
         };
         let deadline = sleeper.conn.next_deadline();
         let at = self.asleep.insert(sleeper).ok()?;
         if let Some(place) = self.places.at_mut(index) {
             *place = Place::Asleep(at.index);
         }
+        self.leave_awake(awake_at);
         Some(deadline)
     }
 
-    /// Wakes the flow at `index`, if it sleeps. `timer_at` is when its timer fires.
-    pub(crate) fn wake(&mut self, index: u32, timer_at: u64, config: &StackConfig) {
+    /// Wakes the flow at `index`, if it sleeps. `key` is the flow's, `timer_at` is when its timer fires.
+    pub(crate) fn wake(&mut self, index: u32, key: FlowKey, timer_at: u64, config: &StackConfig) {
         let Some(Place::Asleep(at)) = self.places.at(index) else { return };
         let Some(sleeper) = self.asleep.id_at(*at).and_then(|id| self.asleep.remove(id)) else { return };
         let conn = sleeper.conn.wake();
-        let key = sleeper.key;
         let mut template = Template::for_flow(config.medium, protocol::TCP, key.local(), key.remote());
         template.set_hop_limit(config.tcp.hop_limit.max(1));
         template.set_dscp(config.tcp.dscp.min(63));
         template.set_link(config.mac, sleeper.destination);
         let end = ServiceEnd {
-            queue: SendQueue::resume(config.send_buffer, sleeper.end),
+            queue: SendQueue::resume(config.send_buffer, conn.acknowledged()),
             reassembly: None,
             unread: 0,
             opening: false,
@@ -262,7 +282,8 @@ impl Flows {
             pending_reset: None,
         };
         if let Some(place) = self.places.at_mut(index) {
-            *place = Place::Awake { flow: Box::new(flow), used: true };
+            *place = Place::Awake { flow: Box::new(flow), used: true, at: self.awake.len() as u32 };
+            self.awake.push(index);
         }
     }
 }

@@ -51,11 +51,6 @@ impl<T> Slab<T> {
         self.len
     }
 
-    /// Slots that were ever in use.
-    pub(crate) fn slots(&self) -> usize {
-        self.entries.len()
-    }
-
     /// The id that the next [`Self::insert`] returns, for values that want to know their own.
     pub(crate) fn next_id(&self) -> Option<FlowId> {
         match self.entries.get(self.free as usize) {

@@ -37,6 +37,8 @@ const EMPTY: Node = Node { tick: 0, next: NIL, prev: NIL, place: IDLE };
 #[derive(Debug)]
 pub(crate) struct TimerWheel {
     nodes: Vec<Node>,
+    /// Indices that there is room for.
+    capacity: usize,
     heads: Box<[[u32; SLOTS]; LEVELS]>,
     /// One bit per slot that is not empty.
     occupied: [u64; LEVELS],
@@ -53,6 +55,7 @@ impl TimerWheel {
         let tick_ns = tick_ns.clamp(1, 1 << 62).next_power_of_two();
         let mut wheel = TimerWheel {
             nodes: Vec::new(),
+            capacity: 0,
             heads: Box::new([[NIL; SLOTS]; LEVELS]),
             occupied: [0; LEVELS],
             current: 0,
@@ -71,17 +74,19 @@ impl TimerWheel {
         self
     }
 
-    /// Makes room for indices below `capacity`; never shrinks. The only call that allocates.
+    /// Makes room for indices below `capacity`; never shrinks. The only call that allocates; what is reserved is touched
+    /// when an index has its first timer.
     pub(crate) fn grow(&mut self, capacity: usize) {
-        if capacity > self.nodes.len() {
-            self.nodes.resize(capacity, EMPTY);
+        if capacity > self.capacity {
+            self.capacity = capacity;
+            self.nodes.reserve_exact(capacity - self.nodes.len());
         }
     }
 
     /// Indices this wheel has room for.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
-        self.nodes.len()
+        self.capacity
     }
 
     /// Timers that are set.
@@ -113,7 +118,7 @@ impl TimerWheel {
     ///
     /// An index beyond the capacity is a mistake of the caller; it is ignored in release builds.
     pub(crate) fn schedule(&mut self, index: u32, deadline_ns: u64) {
-        debug_assert!((index as usize) < self.nodes.len(), "timer {index} beyond the wheel");
+        debug_assert!((index as usize) < self.capacity, "timer {index} beyond the wheel");
         // Rounded up: the first tick that begins at or after the deadline, so nothing fires early.
         let whole = deadline_ns >> self.shift;
         let tick = whole + u64::from(whole << self.shift != deadline_ns);
@@ -189,7 +194,7 @@ impl TimerWheel {
 
     /// Links `index` for `tick`, which must not lie before the current one.
     fn schedule_tick(&mut self, index: u32, tick: u64) {
-        if index as usize >= self.nodes.len() {
+        if index as usize >= self.nodes.len() && !self.reach(index as usize) {
             return;
         }
         self.unlink(index);
@@ -206,6 +211,15 @@ impl TimerWheel {
         self.heads[level][slot] = index;
         self.occupied[level] |= 1 << slot;
         self.scheduled += 1;
+    }
+
+    /// The first timer of an index: memory is touched no sooner. `false`: there is no room for it.
+    #[cold]
+    fn reach(&mut self, index: usize) -> bool {
+        if index < self.capacity {
+            self.nodes.resize(index + 1, EMPTY);
+        }
+        index < self.capacity
     }
 
     fn unlink(&mut self, index: u32) -> bool {

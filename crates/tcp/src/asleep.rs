@@ -35,10 +35,11 @@ pub struct Asleep {
     acknowledged: u64,
     last_heard: Instant,
     lifetime_at: Instant,
-    srtt_ns: u64,
-    rttvar_ns: u64,
-    min_rtt_ns: u64,
-    handshake_rtt_ns: u64,
+    /// Round trips of four seconds and more keep a connection awake.
+    srtt_ns: u32,
+    rttvar_ns: u32,
+    min_rtt_ns: u32,
+    handshake_rtt_ns: u32,
     /// None of the rare ones has happened.
     counted: [u32; 3],
     iss: SeqNum,
@@ -68,7 +69,7 @@ pub struct Asleep {
     passive: bool,
 }
 
-const _: () = assert!(size_of::<Asleep>() <= 240, "little is kept of a connection that sleeps");
+const _: () = assert!(size_of::<Asleep>() <= 224, "little is kept of a connection that sleeps");
 
 impl Connection {
     /// The small form of a plain connection; none of any other.
@@ -112,10 +113,10 @@ impl Connection {
             acknowledged: hot.acknowledged,
             last_heard: hot.last_heard,
             lifetime_at: cold.lifetime_at,
-            srtt_ns: cold.rtt.srtt_ns()?,
-            rttvar_ns: cold.rtt.rttvar_ns(),
-            min_rtt_ns: cold.rtt.min_ns()?,
-            handshake_rtt_ns: stats.handshake_rtt_ns,
+            srtt_ns: small(cold.rtt.srtt_ns()?)?,
+            rttvar_ns: small(cold.rtt.rttvar_ns())?,
+            min_rtt_ns: small(cold.rtt.min_ns()?)?,
+            handshake_rtt_ns: small(stats.handshake_rtt_ns)?,
             counted: [small(stats.segs_in)?, small(stats.segs_out)?, small(stats.data_segs_out)?],
             iss: cold.iss,
             rcv_nxt: hot.rcv_nxt,
@@ -165,16 +166,16 @@ impl Asleep {
         cold.reassembly_limit = self.reassembly_limit;
         cold.peer_segment = self.peer_segment;
         cold.path_mtu.resume(self.path_mss);
-        cold.tuner = ReceiveTuner::resume(&self.config, heard, self.rcv_nxt, self.srtt_ns, self.tuned);
+        cold.tuner = ReceiveTuner::resume(&self.config, heard, self.rcv_nxt, self.srtt_ns.into(), self.tuned);
         cold.ecn = self.ecn;
         cold.passive = self.passive;
         cold.usage = Usage::new(self.snd_una, heard);
         cold.push.resume(self.acknowledged);
-        cold.stats.handshake_rtt_ns = self.handshake_rtt_ns;
+        cold.stats.handshake_rtt_ns = self.handshake_rtt_ns.into();
         let [segs_in, segs_out, data_segs_out] = self.counted;
         (cold.stats.segs_in, cold.stats.segs_out) = (segs_in.into(), segs_out.into());
         cold.stats.data_segs_out = data_segs_out.into();
-        cold.rtt.resume(self.srtt_ns, self.rttvar_ns, self.min_rtt_ns);
+        cold.rtt.resume(self.srtt_ns.into(), self.rttvar_ns.into(), self.min_rtt_ns.into());
         if self.bits.has(Bits::SACK) && self.config.rack && self.config.tail_loss_probe {
             cold.rtt.use_probes();
         }

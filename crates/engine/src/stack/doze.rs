@@ -19,6 +19,24 @@ pub(super) struct Dozing {
     moved: Instant,
     /// Parts of a place that the hand is behind, in nanoseconds of its turn.
     behind_ns: u64,
+    /// Flows when the hand moved last.
+    flows: usize,
+    /// Flows that have come in a step of the hand, of late, in eighths.
+    opened: u64,
+}
+
+impl Dozing {
+    fn note_opened(&mut self, flows: usize) {
+        self.opened = self.opened - self.opened / 8 + flows.saturating_sub(self.flows) as u64;
+        self.flows = flows;
+    }
+
+    /// How long the hand takes to go round. While more flows come in a turn than `awake`, it hurries: what they would
+    /// take at full size until they are known to be idle would stay with the allocator.
+    fn turn_ns(&self, awake: u64) -> u64 {
+        let come = self.opened * (TURN_NS / STEP_NS) / 8;
+        (TURN_NS * awake.max(1) / come.max(1)).clamp(TURN_NS / 8, TURN_NS)
+    }
 }
 
 impl Stack {
@@ -32,15 +50,17 @@ impl Stack {
 
     #[cold]
     fn move_hand(&mut self, now: Instant) {
+        self.dozing.note_opened(self.flows.len());
         let passed = now.nanos_since(self.dozing.moved).min(TURN_NS) + self.dozing.behind_ns;
         self.dozing.moved = now;
         if self.flows.awake() <= self.config.awake {
             self.dozing.behind_ns = 0;
             return;
         }
-        let slots = self.flows.slots() as u64;
-        let steps = (slots * passed / TURN_NS).min(slots).min(MOST as u64);
-        self.dozing.behind_ns = (passed - steps * TURN_NS / slots.max(1)).min(TURN_NS);
+        let turn = self.dozing.turn_ns(self.config.awake as u64);
+        let awake = self.flows.awake() as u64;
+        let steps = (awake * passed / turn).min(awake).min(MOST as u64);
+        self.dozing.behind_ns = (passed - steps * turn / awake.max(1)).min(turn);
         for _ in 0..steps {
             let Some(index) = self.flows.next_unused() else { continue };
             let Some(deadline) = self.flows.sleep(index, &self.config) else { continue };
@@ -66,7 +86,9 @@ impl Stack {
     #[cold]
     fn wake_sleeper(&mut self, index: u32) {
         let timer_at = self.wheel.deadline(index).unwrap_or(u64::MAX);
-        self.flows.wake(index, timer_at, &self.config);
+        if let Some(key) = self.table.key_of(index) {
+            self.flows.wake(index, *key, timer_at, &self.config);
+        }
     }
 
     /// Flows at full size.
