@@ -29,6 +29,9 @@ const UNUSUAL: Bits = Bits::FIN_QUEUED
     .or(Bits::URGENT)
     .or(Bits::MTU_PROBE);
 
+/// Something is to be acknowledged.
+const ACKNOWLEDGE: Bits = Bits::ACK_NOW.or(Bits::ACK_DUE);
+
 /// Segments that differ in nothing but where they lie in the stream, and in the PSH of the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Burst {
@@ -180,7 +183,7 @@ impl Connection {
     #[inline]
     pub fn has_nothing_to_say(&mut self, now: Instant) -> bool {
         let state = matches!(self.hot.state, State::Established | State::CloseWait);
-        let quiet = state && !self.hot.bits.has(UNUSUAL.or(Bits::ACK_NOW)) && self.hot.extra_acks == 0;
+        let quiet = state && !self.hot.bits.has(UNUSUAL.or(ACKNOWLEDGE)) && self.hot.extra_acks == 0;
         let sent = self.hot.snd_nxt.offset_from(self.hot.snd_una) as u32;
         if !quiet || self.hot.queued != self.hot.acknowledged + u64::from(sent) {
             return false;
@@ -195,7 +198,7 @@ impl Connection {
 
     #[inline]
     fn plain_acknowledgement(&mut self, now: Instant) -> Poll {
-        if !self.hot.bits.has(Bits::ACK_NOW) {
+        if !self.hot.bits.has(ACKNOWLEDGE) {
             return Poll::Nothing;
         }
         Poll::Burst(self.plain(now, self.sequence_of_bare()))
@@ -207,7 +210,7 @@ impl Connection {
         let window = self.window_field(false);
         self.hot.last_ack_sent = self.hot.rcv_nxt;
         self.hot.ack_at = Instant::NEVER;
-        self.hot.bits.clear(Bits::ACK_NOW);
+        self.hot.bits.clear(ACKNOWLEDGE);
         self.cold.stats.segs_out += 1;
         Burst {
             seq,
