@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 use bypath::TapSink;
-use bypath_measure::capture::{CaptureSettings, Recording};
+use bypath_measure::capture::{CaptureSettings, Recording, Watcher};
 use bypath_measure::export::OutputError;
 use bypath_measure::result::{ErrorCode, RunResult};
 use clap::Args;
@@ -44,13 +44,22 @@ impl CaptureArgs {
     /// # Errors
     /// When there is no writing to that place.
     pub(crate) fn begin(&self) -> Result<Option<Recording>, OutputError> {
+        self.begin_watched(None)
+    }
+
+    /// The same, with somebody who sees what is captured.
+    ///
+    /// # Errors
+    /// When there is no writing to that place.
+    pub(crate) fn begin_watched(&self, watcher: Option<Watcher>) -> Result<Option<Recording>, OutputError> {
         let Some(path) = &self.pcap else { return Ok(None) };
-        let recording = Recording::start(&CaptureSettings {
+        let settings = CaptureSettings {
             path: path.clone(),
             size: self.pcap_size.map(|size| size.0),
             files: self.pcap_files.map(usize::from),
             snap_len: self.snaplen,
-        })?;
+        };
+        let recording = Recording::start_watched(&settings, watcher)?;
         if let Some(sink) = recording.sink() {
             // A command has one capture.
             let _ = self.sink.set(sink);

@@ -108,7 +108,7 @@ impl EngineArgs {
             .huge_pages(self.huge_pages)
             .profile(self.profile)
             .congestion_control(self.cc.algorithm);
-        // A command has one of them.
+        // Where there are both, the watcher is told by the capture.
         if let Some(sink) = self.watcher.get().cloned().or_else(|| self.capture.sink()) {
             builder = builder.tap(sink);
         }

@@ -19,7 +19,7 @@ use signal_hook::iterator::Signals;
 
 use crate::engine_args::EngineArgs;
 use crate::file_sink::Destination;
-use crate::live_story::LiveStory;
+use crate::live_story::{Hearsay, LiveStory, Telling};
 use crate::output::{self, INTERRUPTED, Record, USAGE};
 use crate::stack::{Stack, StackChoice, StackError, enter_netns};
 use crate::story_args::DetailLevel;
@@ -314,19 +314,20 @@ pub(crate) fn run(args: &GetArgs) -> ExitCode {
         let text = "--pcap shows what the engine does; for --stack kernel there is bypath trace";
         return refuse(args, USAGE, text);
     }
-    if wants_capture && args.story {
-        let text = "give --pcap or --story: bypath decode --style story tells the story of a capture";
-        return refuse(args, USAGE, text);
-    }
-    let recording = match args.engine.capture.begin() {
+    let (watcher, heard) = (wants_capture && args.story).then(Hearsay::of_a_capture).unzip();
+    let recording = match args.engine.capture.begin_watched(watcher) {
         Ok(recording) => recording,
         Err(error) => return refuse(args, WRITE_ERROR, &error.to_string()),
     };
     let to_stderr = args.json || args.output.iter().any(|path| path.as_os_str() == "-");
-    let story = args.story.then(|| {
-        let (sink, story) = LiveStory::start(args.detail, to_stderr);
-        args.engine.watch(sink);
-        story
+    let telling = Telling { detail: args.detail, to_stderr };
+    let story = args.story.then(|| match heard {
+        Some(heard) => LiveStory::beside(heard, telling),
+        None => {
+            let (sink, story) = LiveStory::start(telling);
+            args.engine.watch(sink);
+            story
+        }
     });
     // Lives until the records are printed: stopping it may take a moment.
     let stack = Arc::new(OnceLock::new());
@@ -337,12 +338,14 @@ pub(crate) fn run(args: &GetArgs) -> ExitCode {
         // So that the ends of the connections are told.
         engine.stop();
     }
+    // Before the story, which may be told from what is captured.
+    let captured = recording.map_or(Ok(None), Recording::finish);
     if let Some(story) = story
         && let Err(error) = story.finish()
     {
         eprintln!("bypath: cannot write the story: {error}");
     }
-    match (outcome, recording.map_or(Ok(None), Recording::finish)) {
+    match (outcome, captured) {
         (Ok(mut records), Ok(captured)) => {
             for record in &mut records {
                 record.capture.clone_from(&captured);

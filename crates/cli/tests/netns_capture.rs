@@ -126,6 +126,27 @@ fn netns_remarks_on_retransmissions_are_those_of_tshark() {
 }
 
 #[test]
+fn netns_a_story_beside_a_capture_has_whole_packets_though_the_capture_cuts_them() {
+    let desk = Desk::new();
+    let file = desk.serve("file", 100_000);
+    let _nginx = Nginx::serving(desk.served()).start(desk.far()).unwrap();
+    let url = desk.v4("http", "file");
+    let both = ["--story", "--detail", "short", "--pcap", "cut.pcapng", "--snaplen", "60"];
+    let run = desk.get(&[&["-o", "f"][..], &both, &[&url]].concat());
+    run.fetched(&file);
+    let told = run.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in ["asks \"GET /file HTTP/1.1\"", "That completes the body of 100,000 bytes.", "1 TCP connection."] {
+        assert!(told.contains(said), "no {said:?} in {told}");
+    }
+    let path = desk.path("cut.pcapng");
+    well_formed(&path);
+    let frames = frames(&path);
+    assert_eq!(run.json["capture"]["packets"], frames.len() as u64);
+    assert!(frames.len() > 5 && frames.iter().all(|(_, bytes)| bytes.len() <= 60));
+    desk.is_clean();
+}
+
+#[test]
 fn netns_an_interrupted_run_leaves_a_capture_of_what_was_seen() {
     let desk = Desk::new();
     desk.serve("file", 3 * MIB);

@@ -9,7 +9,7 @@ mod tapped;
 mod tests;
 mod writer;
 
-pub use recording::Recording;
+pub use recording::{Recording, Watcher};
 pub(crate) use tapped::{TappedDevice, tapped_writer};
 pub use writer::{CaptureSettings, CaptureWriter};
 

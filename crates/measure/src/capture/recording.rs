@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use bypath::tap::{Tap, TapOptions, TapSink, tap};
+use bypath::tap::{Tap, TapOptions, TapRecord, TapSink, tap};
 
 use super::writer::check;
 use super::{CaptureSettings, CaptureSummary, CaptureWriter};
@@ -20,21 +20,34 @@ pub struct Recording {
 
 type Outcome = Result<Option<CaptureSummary>, OutputError>;
 
+/// Somebody who is shown each packet before it is written, in the thread that writes.
+pub type Watcher = Box<dyn FnMut(&TapRecord<'_>) + Send>;
+
 impl Recording {
     /// Makes the file and starts the thread, which waits for packets.
     ///
     /// # Errors
     /// When there is no writing to that place.
     pub fn start(settings: &CaptureSettings) -> Result<Self, OutputError> {
+        Self::start_watched(settings, None)
+    }
+
+    /// The same, with a watcher who sees packets whole, however little of them is written. It must not wait for
+    /// anything: the capture waits for it.
+    ///
+    /// # Errors
+    /// When there is no writing to that place.
+    pub fn start_watched(settings: &CaptureSettings, watcher: Option<Watcher>) -> Result<Self, OutputError> {
         check(&settings.path)?;
         let writer = CaptureWriter::create(settings)?;
-        let options = TapOptions { snap_len: settings.snap_len.unwrap_or(u32::MAX), ..TapOptions::default() };
-        let (sink, tap) = tap(options);
+        // The writer cuts as well, so that a watcher may have more.
+        let snap_len = settings.snap_len.filter(|_| watcher.is_none()).unwrap_or(u32::MAX);
+        let (sink, tap) = tap(TapOptions { snap_len, ..TapOptions::default() });
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("bypath-pcap".into())
-            .spawn(move || record(tap, writer, &told))
+            .spawn(move || record(tap, writer, watcher, &told))
             .map_err(|error| OutputError::new(format!("\"{}\"", settings.path.display()), error))?;
         Ok(Self { sink: Some(sink), stop, thread: Some(thread) })
     }
@@ -73,7 +86,7 @@ impl Drop for Recording {
     }
 }
 
-fn record(mut tap: Tap, mut writer: CaptureWriter, stop: &AtomicBool) -> Outcome {
+fn record(mut tap: Tap, mut writer: CaptureWriter, mut watcher: Option<Watcher>, stop: &AtomicBool) -> Outcome {
     let began = tap.began_ns();
     let mut failed = None;
     let mut known = 0;
@@ -81,6 +94,9 @@ fn record(mut tap: Tap, mut writer: CaptureWriter, stop: &AtomicBool) -> Outcome
     tap.run(
         || stop.load(Ordering::Acquire),
         |record| {
+            if let Some(watch) = &mut watcher {
+                watch(record);
+            }
             // After a failure the tap is read on, so that what it tells of lost packets stays true.
             if failed.is_some() {
                 return;

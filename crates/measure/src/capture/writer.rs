@@ -127,11 +127,12 @@ impl CaptureWriter {
         for (place, text) in comments.iter_mut().zip(&self.comments) {
             *place = text;
         }
+        let most = self.settings.snap_len.map_or(usize::MAX, |len| len as usize);
         let packet = Packet {
             interface: record.interface as u32,
             time: Timestamp(record.time_ns),
             original_len: record.original_len,
-            data: record.data,
+            data: &record.data[..record.data.len().min(most)],
             direction: Some(if record.is_sent() { Direction::Out } else { Direction::In }),
             queue: Some(record.queue.into()),
             dropped_before: record.missed_before.into(),
