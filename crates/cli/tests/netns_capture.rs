@@ -135,7 +135,9 @@ fn netns_a_story_beside_a_capture_has_whole_packets_though_the_capture_cuts_them
     let run = desk.get(&[&["-o", "f"][..], &both, &[&url]].concat());
     run.fetched(&file);
     let told = run.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-    for said in ["asks \"GET /file HTTP/1.1\"", "That completes the body of 100,000 bytes.", "1 TCP connection."] {
+    for said in
+        ["asks \"GET /file HTTP/1.1\"", "That completes the body of 100,000 bytes.", "1 TCP connection."]
+    {
         assert!(told.contains(said), "no {said:?} in {told}");
     }
     let path = desk.path("cut.pcapng");

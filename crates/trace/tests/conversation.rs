@@ -2,10 +2,11 @@
 
 mod support;
 
-use bypath_trace::conversation::{Cause, Close, End, Flags, Kind, Limits, Marks, State, Table};
+use bypath_trace::conversation::{Cause, Close, End, Kind, Limits, Marks, State, Table};
+use bypath_trace::layers::TcpFlags;
 use support::{CLIENT, SERVER, Talk};
 
-const A: Flags = Flags::ACK;
+const A: TcpFlags = TcpFlags::ACK;
 const MS: i64 = 1_000_000;
 
 #[test]
@@ -170,13 +171,13 @@ fn an_acknowledgment_that_waited_was_delayed() {
 #[test]
 fn who_closes_goes_through_time_wait_and_the_other_half_may_go_on() {
     let mut talk = Talk::open();
-    assert_eq!(talk.client(1, 0, A | Flags::FIN, 1).states[0], State::FinWait1);
+    assert_eq!(talk.client(1, 0, A | TcpFlags::FIN, 1).states[0], State::FinWait1);
     let acked = talk.server(1, 0, A, 2);
     assert!(acked.covered.unwrap().fin);
     assert_eq!(acked.states, [State::FinWait2, State::CloseWait]);
     assert!(talk.server(1, 100, A, 2).is(Marks::HALF_CLOSED));
     talk.client(2, 0, A, 101);
-    assert_eq!(talk.server(101, 0, A | Flags::FIN, 2).states[1], State::LastAck);
+    assert_eq!(talk.server(101, 0, A | TcpFlags::FIN, 2).states[1], State::LastAck);
     assert_eq!(talk.client(2, 0, A, 102).states, [State::TimeWait, State::Closed]);
     let summary = talk.summary();
     assert_eq!((summary.closed_by, summary.closed_how), (Some(End::Client), Some(Close::Fin)));
@@ -185,8 +186,8 @@ fn who_closes_goes_through_time_wait_and_the_other_half_may_go_on() {
 #[test]
 fn a_reset_outside_the_window_changes_nothing() {
     let mut talk = Talk::open();
-    assert!(talk.client(90_000_000, 0, Flags::RST, 0).is(Marks::RESET_IGNORED));
-    assert_eq!(talk.client(1, 0, Flags::RST, 0).states, [State::Closed; 2]);
+    assert!(talk.client(90_000_000, 0, TcpFlags::RST, 0).is(Marks::RESET_IGNORED));
+    assert_eq!(talk.client(1, 0, TcpFlags::RST, 0).states, [State::Closed; 2]);
     assert_eq!(talk.summary().closed_how, Some(Close::Reset));
 }
 
@@ -196,7 +197,7 @@ fn an_answer_of_an_earlier_connection_and_its_reset_change_nothing() {
     talk.syn();
     let old = talk.server(700, 0, A, 5_000);
     assert!(old.is(Marks::OF_EARLIER));
-    assert!(talk.client(5_000, 0, Flags::RST, 0).is(Marks::OF_EARLIER));
+    assert!(talk.client(5_000, 0, TcpFlags::RST, 0).is(Marks::OF_EARLIER));
     talk.syn();
     assert_eq!(talk.syn_ack().kind, Kind::SynAck);
     assert_eq!(talk.client(1, 0, A, 1).states, [State::Established; 2]);
@@ -231,7 +232,7 @@ fn a_capture_that_begins_in_the_middle_counts_from_there() {
 #[test]
 fn ports_taken_again_begin_another_conversation() {
     let mut talk = Talk::open();
-    talk.client(1, 0, A | Flags::RST, 1);
+    talk.client(1, 0, A | TcpFlags::RST, 1);
     talk.restart(77_777, 88_888);
     let second = talk.syn();
     assert!(second.first && second.reuses_ports);
@@ -267,7 +268,7 @@ fn a_full_table_gives_up_what_was_silent_longest() {
     for n in 0..10_000_u16 {
         let mut segment = support::segment(u64::from(n), CLIENT, SERVER);
         segment.from.set_port(n);
-        segment.flags = Flags::SYN;
+        segment.flags = TcpFlags::SYN;
         table.observe(&segment);
         retired += table.retired().len();
     }

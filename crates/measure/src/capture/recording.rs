@@ -86,7 +86,12 @@ impl Drop for Recording {
     }
 }
 
-fn record(mut tap: Tap, mut writer: CaptureWriter, mut watcher: Option<Watcher>, stop: &AtomicBool) -> Outcome {
+fn record(
+    mut tap: Tap,
+    mut writer: CaptureWriter,
+    mut watcher: Option<Watcher>,
+    stop: &AtomicBool,
+) -> Outcome {
     let began = tap.began_ns();
     let mut failed = None;
     let mut known = 0;

@@ -1,9 +1,10 @@
 //! What an acknowledgment covers, what SACK adds, and what both say about round-trip times.
 
 use super::observation::{Covered, Selective};
-use super::segment::{Flags, MOST_BLOCKS, Segment};
+use super::segment::{MOST_BLOCKS, Segment};
 use super::side::Side;
 use super::spans::Offset;
+use crate::layers::TcpFlags;
 
 /// Held back for less than this, an acknowledgment was not held back: hosts and captures have jitter.
 const HELD: i64 = 15_000_000;
@@ -114,7 +115,7 @@ fn cover(
     if let Some(sent_at) = newest {
         let sample = now - sent_at;
         let shortest = (y.rtt.samples > 0).then_some(y.rtt.min);
-        let bare = segment.len == 0 && !segment.has(Flags::SYN | Flags::FIN | Flags::RST);
+        let bare = segment.len == 0 && !segment.has(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST);
         covered.held = shortest
             .map(|shortest| sample - shortest)
             .filter(|held| bare && covered.segments <= 2 && *held >= HELD.max(shortest.unwrap_or(0) / 4));

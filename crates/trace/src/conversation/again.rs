@@ -2,9 +2,10 @@
 //! told before, and how long it waited, does.
 
 use super::observation::{Again, Cause};
-use super::segment::{Flags, Segment};
+use super::segment::Segment;
 use super::side::{Recovery, Sent, Side};
 use super::spans::Offset;
+use crate::layers::TcpFlags;
 
 /// Shorter than any round trip that makes a difference: until one is known, what comes this soon after what overtook
 /// it was not sent again.
@@ -36,7 +37,7 @@ pub(super) fn judge(x: &mut Side, y: &Side, from: Offset, to: Offset, segment: &
     }
     let before = x.overlapping(from, to).next().map(|sent| *sent).filter(|_| !wholly_missing);
     let new_bytes = (to - known.max(from)).max(0) as u64 + missing;
-    let cause = if segment.has(Flags::SYN) {
+    let cause = if segment.has(TcpFlags::SYN) {
         opening_cause(x, y)
     } else if arrived && segment.len > 0 {
         Cause::AlreadyAcknowledged
@@ -74,7 +75,7 @@ fn opening_cause(x: &Side, y: &Side) -> Cause {
     let again = x.opening.map_or(1, |o| o.again.max(1));
     // A SYN that came again after this end's answer is what it answers.
     match (x.opening, y.opening) {
-        (Some(own), Some(peer)) if own.flags.contains(Flags::ACK) && peer.last_time > own.last_time => {
+        (Some(own), Some(peer)) if own.flags.contains(TcpFlags::ACK) && peer.last_time > own.last_time => {
             Cause::Asked
         }
         _ => Cause::Timeout(again),

@@ -24,7 +24,7 @@ mod track;
 
 pub use counts::Counts;
 pub use observation::{Again, Cause, Covered, End, Kind, Marks, Observation, Selective, Window};
-pub use segment::{Flags, Options, Segment, Stamps};
+pub use segment::{Options, Segment, Stamps};
 pub use side::MOST_OUTSTANDING;
 pub use spans::Offset;
 pub use state::State;

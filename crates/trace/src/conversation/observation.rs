@@ -1,9 +1,9 @@
 //! What tracking says about one segment: why it was sent, as far as packets tell, and what it changed. Facts only;
 //! sentences are made of them elsewhere.
 
+use crate::layers::TcpFlags;
 use serde::Serialize;
 
-use super::segment::Flags;
 use super::spans::Offset;
 use super::state::State;
 
@@ -224,7 +224,7 @@ pub struct Observation {
     /// Who sent it.
     pub from: End,
     /// Control bits.
-    pub flags: Flags,
+    pub flags: TcpFlags,
     /// Where it begins in its sender's stream: 0 is the SYN, 1 the first byte.
     pub seq: Offset,
     /// Bytes of data.
@@ -272,7 +272,7 @@ impl Observation {
     #[must_use]
     pub fn end(&self) -> Offset {
         let controls =
-            i64::from(self.flags.contains(Flags::SYN)) + i64::from(self.flags.contains(Flags::FIN));
+            i64::from(self.flags.contains(TcpFlags::SYN)) + i64::from(self.flags.contains(TcpFlags::FIN));
         self.seq + i64::from(self.len) + controls
     }
 }

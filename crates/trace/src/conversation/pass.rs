@@ -4,9 +4,10 @@
 use super::acknowledge::News;
 use super::again::{self, Old};
 use super::observation::{Again, Kind, Marks, Window};
-use super::segment::{Flags, Segment};
+use super::segment::Segment;
 use super::side::{Asked, Side};
 use super::spans::Offset;
+use crate::layers::TcpFlags;
 
 /// RFC 7323 §2.3.
 const LARGEST_SCALE: u8 = 14;
@@ -32,17 +33,17 @@ pub(super) struct Pass {
 
 impl Pass {
     pub(super) fn begin(x: &mut Side, y: &mut Side, segment: &Segment<'_>) -> Self {
-        x.anchor(segment.seq, segment.has(Flags::SYN));
+        x.anchor(segment.seq, segment.has(TcpFlags::SYN));
         if let Some(ack) = segment.acknowledges() {
             y.anchor(ack, false);
         }
-        if segment.has(Flags::SYN) {
+        if segment.has(TcpFlags::SYN) {
             x.open(segment);
         }
         let from = x.place(segment.seq);
         let to = from + i64::from(segment.span());
         let ack = segment.acknowledges().map(|ack| y.place(ack));
-        let controls = segment.has(Flags::SYN | Flags::FIN | Flags::RST);
+        let controls = segment.has(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST);
         Self {
             from,
             to,
@@ -61,7 +62,7 @@ impl Pass {
 
     /// Whether it asks for a sign of life, or whether a window has opened.
     pub(super) fn questions(&mut self, x: &mut Side, y: &Side, segment: &Segment<'_>) {
-        if segment.len > 1 || segment.has(Flags::SYN | Flags::FIN | Flags::RST) {
+        if segment.len > 1 || segment.has(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST) {
             return;
         }
         let Some(nxt) = x.nxt else { return };
@@ -91,7 +92,7 @@ impl Pass {
         if self.asks {
             return;
         }
-        if segment.window == 0 && !segment.has(Flags::SYN | Flags::FIN | Flags::RST) {
+        if segment.window == 0 && !segment.has(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST) {
             self.marks |= Marks::ZERO_WINDOW;
         }
         if !self.bare || !self.same_ack || !self.at_next {
@@ -122,7 +123,7 @@ impl Pass {
     /// What is sent, and whether it was sent before.
     pub(super) fn data(&mut self, x: &mut Side, y: &Side, segment: &Segment<'_>) {
         x.counts.data_segments += u64::from(segment.len > 0 && !self.asks);
-        if segment.has(Flags::RST) {
+        if segment.has(TcpFlags::RST) {
             let edge = y.ack.zip(y.window).map(|(ack, window)| ack..=ack + window as i64);
             // Without the handshake the window's scale is not known.
             let sure = x.opening.is_some() && y.opening.is_some();
@@ -168,7 +169,7 @@ impl Pass {
             x.fill(from, to);
         } else {
             if x.nxt.is_none() {
-                x.lowest = (!segment.has(Flags::SYN)).then_some(from);
+                x.lowest = (!segment.has(TcpFlags::SYN)).then_some(from);
             }
             x.counts.bytes += u64::from(segment.len);
             x.remember(from, to, segment);
@@ -180,7 +181,7 @@ impl Pass {
             x.data_begun.get_or_insert(segment.time.0);
             x.data_ended = Some(segment.time.0);
         }
-        if segment.has(Flags::FIN) {
+        if segment.has(TcpFlags::FIN) {
             self.marks |= Marks::FIN;
             if x.fin.is_none() {
                 x.fin = Some(to - 1);
@@ -188,11 +189,11 @@ impl Pass {
                 x.life.passive = y.life.fin_acked;
             }
         }
-        if segment.len > 0 && segment.has(Flags::SYN) {
+        if segment.len > 0 && segment.has(TcpFlags::SYN) {
             self.marks |= Marks::FAST_OPEN_DATA;
         }
         let edge = y.last_ack.zip(y.window).map(|(ack, window)| ack + window as i64);
-        let plain = !segment.has(Flags::SYN | Flags::FIN | Flags::RST);
+        let plain = !segment.has(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST);
         if segment.len > 0 && plain && y.opening.is_some() && edge == Some(to) {
             self.marks |= Marks::WINDOW_FULL;
             x.counts.windows_filled += 1;
@@ -213,12 +214,12 @@ impl Pass {
 
     /// What the segment is for, now that everything is known.
     pub(super) fn heard(&mut self, x: &mut Side, y: &Side, segment: &Segment<'_>, news: &News, shaken: bool) {
-        let syn = segment.has(Flags::SYN);
-        if syn || segment.len > 0 || segment.has(Flags::FIN | Flags::RST) {
+        let syn = segment.has(TcpFlags::SYN);
+        if syn || segment.len > 0 || segment.has(TcpFlags::FIN | TcpFlags::RST) {
             if !self.asks {
                 self.kind = match () {
-                    () if segment.has(Flags::RST) => Kind::Reset,
-                    () if syn && segment.has(Flags::ACK) => Kind::SynAck,
+                    () if segment.has(TcpFlags::RST) => Kind::Reset,
+                    () if syn && segment.has(TcpFlags::ACK) => Kind::SynAck,
                     () if syn => Kind::Syn,
                     () if segment.len > 0 => Kind::Data,
                     () => Kind::Fin,
@@ -276,12 +277,12 @@ pub(super) fn tell_window(x: &mut Side, y: &Side, segment: &Segment<'_>, marks: 
     let scales = scale_of(x).zip(scale_of(y));
     let scale = match scales {
         // RFC 7323 §2.2: used when both have offered it, and never in a SYN.
-        Some((Some(own), Some(_))) if !segment.has(Flags::SYN) => own.min(LARGEST_SCALE),
+        Some((Some(own), Some(_))) if !segment.has(TcpFlags::SYN) => own.min(LARGEST_SCALE),
         _ => 0,
     };
     let now = u64::from(segment.window) << scale;
     let mut window = Window { before, now, scale_unknown: scales.is_none(), was_closed_for: None };
-    if segment.has(Flags::RST) {
+    if segment.has(TcpFlags::RST) {
         // Its window means nothing.
         window.now = before.unwrap_or(now);
         return window;

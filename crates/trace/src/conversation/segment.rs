@@ -5,33 +5,8 @@ use std::net::SocketAddr;
 
 use bypath_wire::seq::SeqNum;
 
-use crate::layers::{Dissection, Network, Tcp, TcpOption, TcpOptions};
+use crate::layers::{Dissection, Network, Tcp, TcpFlags, TcpOption, TcpOptions};
 use crate::{Record, Timestamp};
-
-bitflags::bitflags! {
-    /// The control bits of RFC 9293 §3.1, AE of RFC 9768 among them, as they lie in the header.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct Flags: u16 {
-        /// No more data from the sender.
-        const FIN = 0x001;
-        /// Synchronizes sequence numbers.
-        const SYN = 0x002;
-        /// Resets the connection.
-        const RST = 0x004;
-        /// The sender had nothing more to say at the moment.
-        const PSH = 0x008;
-        /// The acknowledgment number is valid.
-        const ACK = 0x010;
-        /// The urgent pointer is valid.
-        const URG = 0x020;
-        /// The sender has been told of congestion.
-        const ECE = 0x040;
-        /// The sender has slowed down.
-        const CWR = 0x080;
-        /// Accurate ECN.
-        const AE = 0x100;
-    }
-}
 
 /// A timestamp option (RFC 7323 §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,10 +101,10 @@ pub struct Segment<'a> {
     pub to: SocketAddr,
     /// Sequence number.
     pub seq: SeqNum,
-    /// Acknowledgment number, which means something with [`Flags::ACK`].
+    /// Acknowledgment number, which means something with [`TcpFlags::ACK`].
     pub ack: SeqNum,
     /// Control bits.
-    pub flags: Flags,
+    pub flags: TcpFlags,
     /// The window as it is in the header.
     pub window: u16,
     /// The options.
@@ -165,7 +140,7 @@ impl<'a> Segment<'a> {
             to: SocketAddr::new(to, tcp.destination),
             seq: SeqNum(tcp.sequence),
             ack: SeqNum(tcp.acknowledgment),
-            flags: Flags::from_bits_truncate(tcp.flags.0),
+            flags: tcp.flags,
             window: tcp.window,
             options: Options::read(tcp.options),
             len: u32::try_from(packet.payload_len).unwrap_or(u32::MAX),
@@ -180,7 +155,7 @@ impl<'a> Segment<'a> {
     #[must_use]
     pub fn span(&self) -> u32 {
         let controls =
-            u32::from(self.flags.contains(Flags::SYN)) + u32::from(self.flags.contains(Flags::FIN));
+            u32::from(self.flags.contains(TcpFlags::SYN)) + u32::from(self.flags.contains(TcpFlags::FIN));
         self.len.saturating_add(controls)
     }
 
@@ -192,14 +167,14 @@ impl<'a> Segment<'a> {
 
     /// Any of these bits is set.
     #[must_use]
-    pub fn has(&self, flags: Flags) -> bool {
+    pub fn has(&self, flags: TcpFlags) -> bool {
         self.flags.intersects(flags)
     }
 
     /// The acknowledgment number, if it is one.
     #[must_use]
     pub fn acknowledges(&self) -> Option<SeqNum> {
-        self.has(Flags::ACK).then_some(self.ack)
+        self.has(TcpFlags::ACK).then_some(self.ack)
     }
 }
 

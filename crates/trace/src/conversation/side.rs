@@ -7,9 +7,10 @@ use bypath_wire::seq::SeqNum;
 
 use super::counts::Counts;
 use super::rtt::RoundTrips;
-use super::segment::{Flags, Options, Segment, Stamps};
+use super::segment::{Options, Segment, Stamps};
 use super::spans::{Offset, Spans};
 use super::state::Life;
+use crate::layers::TcpFlags;
 
 /// Most segments of an end that are kept until they are acknowledged. Of more, the oldest are forgotten: they give no
 /// sample of the round-trip time, and if they are sent again, their first packet is not known.
@@ -67,7 +68,7 @@ pub(super) struct Opening {
     pub(super) seq: SeqNum,
     pub(super) last_time: i64,
     pub(super) again: u32,
-    pub(super) flags: Flags,
+    pub(super) flags: TcpFlags,
     pub(super) options: Options,
     pub(super) len: u32,
 }

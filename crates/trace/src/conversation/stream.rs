@@ -1,9 +1,10 @@
 //! The bytes of one direction, put in order: each once, gaps told where the capture lacks something. What arrives early
 //! is kept, but not more than there is room for.
 
+use crate::layers::TcpFlags;
 use std::collections::BTreeMap;
 
-use super::segment::{Flags, Segment};
+use super::segment::Segment;
 use super::spans::Offset;
 
 /// A piece of a stream.
@@ -36,7 +37,7 @@ impl Stream {
         if segment.len == 0 {
             return;
         }
-        let at = seq + i64::from(segment.has(Flags::SYN));
+        let at = seq + i64::from(segment.has(TcpFlags::SYN));
         let bytes = segment.payload.get(..segment.len as usize).unwrap_or(segment.payload);
         if at > self.next {
             if self.held_bytes + bytes.len() > self.room {
@@ -136,7 +137,7 @@ mod tests {
             to: end,
             seq: SeqNum(0),
             ack: SeqNum(0),
-            flags: Flags::ACK,
+            flags: TcpFlags::ACK,
             window: 0,
             options: Options::default(),
             len,

@@ -1,12 +1,12 @@
 //! What a conversation came to: a row of a table, and the end of a story.
 
+use crate::layers::TcpFlags;
 use std::net::SocketAddr;
 
 use serde::Serialize;
 
 use super::counts::Counts;
 use super::observation::End;
-use super::segment::Flags;
 use super::side::{Opening, Side};
 use super::state::State;
 use super::track::{Close, Conversation};
@@ -39,7 +39,7 @@ impl Agreed {
             window_scale: scales.map(|(a, b)| [a.min(14), b.min(14)]),
             sack: both(|o| o.options.sack_permitted),
             timestamps: both(|o| o.options.stamps.is_some()),
-            ecn: a.flags.contains(Flags::ECE | Flags::CWR) && b.flags.contains(Flags::ECE),
+            ecn: a.flags.contains(TcpFlags::ECE | TcpFlags::CWR) && b.flags.contains(TcpFlags::ECE),
             fast_open: a.len > 0 && server.ack.is_some_and(|ack| ack > 1),
         })
     }

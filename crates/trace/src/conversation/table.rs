@@ -1,12 +1,13 @@
 //! All conversations of a capture, as many as there is room for. What has been silent longest makes room.
 
+use crate::layers::TcpFlags;
 use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::observation::{Marks, Observation};
-use super::segment::{Flags, Segment};
+use super::segment::Segment;
 use super::summary::Summary;
 use super::track::Conversation;
 
@@ -170,7 +171,7 @@ impl Table {
     /// Whether a segment belongs to the conversation that its ports have now.
     fn meeting(&mut self, index: usize, segment: &Segment<'_>) -> Meeting {
         let Some(Some(slot)) = self.slots.get_mut(index) else { return Meeting::Same };
-        if !segment.has(Flags::SYN) || segment.has(Flags::RST) {
+        if !segment.has(TcpFlags::SYN) || segment.has(TcpFlags::RST) {
             return Meeting::Same;
         }
         let conversation = &slot.conversation;
@@ -178,7 +179,7 @@ impl Table {
         if own.opening.is_some_and(|opening| opening.seq == segment.seq) {
             return Meeting::Same;
         }
-        if segment.has(Flags::ACK) {
+        if segment.has(TcpFlags::ACK) {
             return match slot
                 .stray
                 .take_if(|stray| stray.seq + 1 == segment.ack || stray.end() == segment.ack)

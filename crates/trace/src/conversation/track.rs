@@ -1,11 +1,12 @@
 //! Tracking of one connection: a segment goes in, an observation comes out.
 
+use crate::layers::TcpFlags;
 use std::net::SocketAddr;
 
 use super::acknowledge::{self, News};
 use super::observation::{End, Kind, Marks, Observation, Selective, Window};
 use super::pass::{self, Pass};
-use super::segment::{Flags, Segment};
+use super::segment::Segment;
 use super::side::Side;
 use super::state::{self, State};
 
@@ -50,8 +51,8 @@ fn is_server(port: u16, other: u16) -> bool {
 impl Conversation {
     /// The conversation that begins with this segment.
     pub(super) fn new(id: u64, segment: &Segment<'_>) -> Self {
-        let syn = segment.has(Flags::SYN);
-        let answers = syn && segment.has(Flags::ACK);
+        let syn = segment.has(TcpFlags::SYN);
+        let answers = syn && segment.has(TcpFlags::ACK);
         let from_server = answers || (!syn && is_server(segment.from.port(), segment.to.port()));
         let addresses = if from_server { [segment.to, segment.from] } else { [segment.from, segment.to] };
         Self {
@@ -183,10 +184,10 @@ impl Conversation {
                 y.rtt.handshake = self.handshake;
             }
         }
-        let how = if segment.has(Flags::RST) && !pass.marks.contains(Marks::RESET_IGNORED) {
+        let how = if segment.has(TcpFlags::RST) && !pass.marks.contains(Marks::RESET_IGNORED) {
             Some(Close::Reset)
         } else {
-            segment.has(Flags::FIN).then_some(Close::Fin)
+            segment.has(TcpFlags::FIN).then_some(Close::Fin)
         };
         if let (None, Some(how)) = (self.closed, how) {
             self.closed = Some((from, how, now, segment.number));
@@ -194,7 +195,7 @@ impl Conversation {
         let mut marks = pass.marks;
         marks.set(Marks::AFTER_CLOSE, was_over);
         marks.set(Marks::HALF_CLOSED, half_closed && segment.len > 0);
-        marks.set(Marks::BEGINS_IN_THE_MIDDLE, first && !segment.has(Flags::SYN));
+        marks.set(Marks::BEGINS_IN_THE_MIDDLE, first && !segment.has(TcpFlags::SYN));
         marks.set(Marks::CONGESTION, segment.congestion);
         marks.set(Marks::ACKED_UNSEEN, news.unseen);
         marks.set(Marks::DUPLICATE_SACK, news.selective.twice.is_some());
@@ -232,9 +233,9 @@ impl Conversation {
         let (Some(opening), None) = (client.opening, server.opening) else { return false };
         let (first, last) = (opening.seq + 1, opening.seq + 1 + opening.len);
         match from {
-            _ if segment.has(Flags::SYN) => false,
+            _ if segment.has(TcpFlags::SYN) => false,
             End::Server => segment.acknowledges().is_some_and(|ack| ack.before(first) || ack.after(last)),
-            End::Client => segment.flags == Flags::RST && segment.seq != first,
+            End::Client => segment.flags == TcpFlags::RST && segment.seq != first,
         }
     }
 

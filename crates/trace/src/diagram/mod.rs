@@ -10,7 +10,8 @@ use std::io::{self, Write};
 
 use hashbrown::HashMap;
 
-use crate::conversation::{Cause, End, Flags, Kind, Marks, Observation, Summary};
+use crate::conversation::{Cause, End, Kind, Marks, Observation, Summary};
+use crate::layers::TcpFlags;
 use crate::record::Record;
 use crate::story::{Detail, Heard, Story};
 use crate::style::Style;
@@ -162,7 +163,7 @@ fn look(o: &Observation) -> Look {
     match o.kind {
         _ if o.is(Marks::RETRANSMISSION) => Look::Again,
         Kind::Syn | Kind::SynAck | Kind::Fin | Kind::Reset => Look::Open,
-        Kind::Data if o.flags.contains(Flags::FIN) => Look::Open,
+        Kind::Data if o.flags.contains(TcpFlags::FIN) => Look::Open,
         _ if o.is(Marks::OUT_OF_ORDER) || o.gap > 0 => Look::Odd,
         Kind::Data => Look::Data,
         Kind::Ack | Kind::HandshakeAck | Kind::Repeat => Look::Ack,
@@ -173,12 +174,12 @@ fn look(o: &Observation) -> Look {
 /// The terms of the protocol for a segment.
 fn label(o: &Observation) -> String {
     let mut parts: Vec<String> = Vec::new();
-    let flags = [(Flags::SYN, "SYN"), (Flags::FIN, "FIN"), (Flags::RST, "RST")];
+    let flags = [(TcpFlags::SYN, "SYN"), (TcpFlags::FIN, "FIN"), (TcpFlags::RST, "RST")];
     parts
         .extend(flags.iter().filter(|(flag, _)| o.flags.contains(*flag)).map(|(_, name)| (*name).to_owned()));
     if o.len > 0 {
         parts.push(format!("{}:{} ({})", o.seq, o.seq + i64::from(o.len), o.len));
-    } else if o.flags.intersects(Flags::SYN | Flags::FIN) {
+    } else if o.flags.intersects(TcpFlags::SYN | TcpFlags::FIN) {
         parts.push(format!("seq {}", o.seq));
     }
     if let Some(ack) = o.ack {

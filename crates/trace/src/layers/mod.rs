@@ -15,11 +15,12 @@ mod options;
 mod transport;
 
 pub use arp::Arp;
+pub use bypath_wire::tcp::TcpFlags;
 pub use ipv4::{Ipv4, Ipv4Option, Ipv4Options};
 pub use ipv6::{Extension, Extensions, Ipv6};
 pub use link::{Link, Vlan, Vlans};
 pub use options::{TcpOption, TcpOptions};
-pub use transport::{Icmp, Tcp, TcpFlags, Transport, Udp};
+pub use transport::{Icmp, Tcp, Transport, Udp};
 
 use crate::record::LinkType;
 use bytes::{from, up_to};

@@ -1,5 +1,7 @@
 //! TCP, UDP and the two ICMPs.
 
+use bypath_wire::tcp::TcpFlags;
+
 use super::bytes::{array_at, from, u8_at, u16_at, u32_at, up_to};
 use super::options::TcpOptions;
 use super::{Network, checksum, protocol};
@@ -63,37 +65,6 @@ pub struct Tcp<'a> {
     pub options: &'a [u8],
 }
 
-/// The flags of a TCP header, AE among them (RFC 9768).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TcpFlags(pub u16);
-
-impl TcpFlags {
-    /// No more data from the sender.
-    pub const FIN: Self = Self(1);
-    /// Synchronises sequence numbers.
-    pub const SYN: Self = Self(2);
-    /// Resets the connection.
-    pub const RST: Self = Self(4);
-    /// Push.
-    pub const PSH: Self = Self(8);
-    /// The acknowledgement number means something.
-    pub const ACK: Self = Self(16);
-    /// The urgent pointer means something.
-    pub const URG: Self = Self(32);
-    /// ECN echo.
-    pub const ECE: Self = Self(64);
-    /// Congestion window reduced.
-    pub const CWR: Self = Self(128);
-    /// Accurate ECN.
-    pub const AE: Self = Self(256);
-
-    /// Whether all of these are set.
-    #[must_use]
-    pub fn has(self, others: Self) -> bool {
-        self.0 & others.0 == others.0
-    }
-}
-
 /// A UDP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Udp {
@@ -148,7 +119,7 @@ impl<'a> Tcp<'a> {
             sequence: u32_at(&fixed, 4)?,
             acknowledgment: u32_at(&fixed, 8)?,
             header_len,
-            flags: TcpFlags(word(12) & 0x1ff),
+            flags: TcpFlags::from_bits_truncate(word(12)),
             window: word(14),
             checksum: word(16),
             urgent: word(18),

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use crate::app::{Conversation as Application, Ftp, Http, Pop3, Protocol, Said, Side, Smtp};
 use crate::conversation::stream::{Piece, Stream};
-use crate::conversation::{End, Flags, Marks, Observation, Segment, State};
+use crate::conversation::{End, Marks, Observation, Segment, State};
+use crate::layers::TcpFlags;
 
 use super::sentences;
 
@@ -86,7 +87,7 @@ impl Talk {
         let server = if o.from == End::Server { segment.from } else { segment.to };
         let Self { application, looked, streams, .. } = self;
         let note = |words: &mut Words, said: Said<'_>| words.note(&said, server, most);
-        if let Some(ack) = o.ack.filter(|_| segment.has(Flags::ACK)) {
+        if let Some(ack) = o.ack.filter(|_| segment.has(TcpFlags::ACK)) {
             let fin = o.covered.is_some_and(|c| c.fin);
             let other = o.from.other();
             streams[usize::from(other == End::Server)].acknowledged(ack - i64::from(fin), &mut |piece| {
@@ -108,7 +109,7 @@ impl Talk {
                 give(application, side(o.from), piece, &mut |said| note(&mut words, said));
             }
         });
-        if let Some(application) = application.as_mut().filter(|_| segment.has(Flags::FIN)) {
+        if let Some(application) = application.as_mut().filter(|_| segment.has(TcpFlags::FIN)) {
             application.end(side(o.from), &mut |said| note(&mut words, said));
         }
         if words.nonsense {

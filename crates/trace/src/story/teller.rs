@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::conversation::{Cause, Conversation, End, Flags, Kind, Marks, Observation, Segment, State};
+use crate::conversation::{Cause, Conversation, End, Kind, Marks, Observation, Segment, State};
+use crate::layers::TcpFlags;
 
 use super::Detail;
 use super::sentences as say;
@@ -105,7 +106,7 @@ fn opening(
             text.sentence(&say::asks_again(after, o.again.map_or(2, |again| again.times)));
         }
         Kind::Syn => {
-            let ecn = segment.flags.contains(Flags::ECE | Flags::CWR);
+            let ecn = segment.flags.contains(TcpFlags::ECE | TcpFlags::CWR);
             text.sentence(&say::asks_for_connection(segment.from, segment.to, &segment.options, ecn));
             if segment.options.fast_open == Some(0) {
                 text.sentence(&say::asks_for_cookie());
@@ -119,7 +120,7 @@ fn opening(
         }
         Kind::SynAck => {
             let after = o.covered.and_then(|c| c.rtt).or((!o.first).then_some(o.since_previous));
-            text.sentence(&say::accepts(after, &segment.options, segment.has(Flags::ECE)));
+            text.sentence(&say::accepts(after, &segment.options, segment.has(TcpFlags::ECE)));
         }
         Kind::HandshakeAck => {
             text.sentence(&say::confirms(conversation.handshake()));
@@ -151,7 +152,7 @@ fn opening(
 
 fn data(o: &Observation, segment: &Segment<'_>, words: &Words, text: &mut Text) -> bool {
     let len = u64::from(o.len);
-    let (first, last) = (o.seq + i64::from(segment.has(Flags::SYN)), o.seq + i64::from(o.len) - 1);
+    let (first, last) = (o.seq + i64::from(segment.has(TcpFlags::SYN)), o.seq + i64::from(o.len) - 1);
     let mut matters = !words.quotes.is_empty() || words.encrypted;
     if let Some(again) = o.again {
         text.sentence(&say::sends_again(len, first, last, again.first, again.times));
@@ -314,7 +315,7 @@ fn afterwards(o: &Observation, talk: &mut Talk, text: &mut Text) -> bool {
     }
     let told = &mut talk.told_window[own(o.from)];
     let now = o.window.now;
-    let plain = !o.flags.intersects(Flags::SYN | Flags::RST) && o.kind != Kind::Ignored;
+    let plain = !o.flags.intersects(TcpFlags::SYN | TcpFlags::RST) && o.kind != Kind::Ignored;
     if plain && now > 0 && *told != u64::MAX && now <= *told / 2 {
         *told = now;
         add(say::window_shrinks(now));
@@ -324,10 +325,10 @@ fn afterwards(o: &Observation, talk: &mut Talk, text: &mut Text) -> bool {
     if o.is(Marks::CONGESTION) {
         add(say::congestion_marked());
     }
-    if !o.flags.contains(Flags::SYN) && o.flags.contains(Flags::ECE) {
+    if !o.flags.contains(TcpFlags::SYN) && o.flags.contains(TcpFlags::ECE) {
         add(say::congestion_echoed());
     }
-    if !o.flags.contains(Flags::SYN) && o.flags.contains(Flags::CWR) {
+    if !o.flags.contains(TcpFlags::SYN) && o.flags.contains(TcpFlags::CWR) {
         add(say::window_reduced());
     }
     if o.is(Marks::AFTER_CLOSE) {

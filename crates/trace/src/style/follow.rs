@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::Style;
 use crate::conversation::packets::Packets;
 use crate::conversation::stream::{Piece, Stream};
-use crate::conversation::{End, Flags, Kind, Table};
+use crate::conversation::{End, Kind, Table};
+use crate::layers::TcpFlags;
 use crate::numbers::Count;
 use crate::printable::Printable;
 use crate::record::Record;
@@ -161,7 +162,7 @@ impl Style for Follow {
         // An acknowledgment tells that the other end's bytes will not come any more; they come before what answers them.
         let mut pieces: Vec<Owned> = Vec::new();
         let other = &mut self.streams[usize::from(end == End::Client)];
-        if let Some(ack) = observation.ack.filter(|_| segment.has(Flags::ACK)) {
+        if let Some(ack) = observation.ack.filter(|_| segment.has(TcpFlags::ACK)) {
             let fin = observation.covered.is_some_and(|c| c.fin);
             other.acknowledged(ack - i64::from(fin), &mut |piece| pieces.push(piece.into()));
         }

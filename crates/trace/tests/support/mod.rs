@@ -5,7 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bypath_trace::Timestamp;
-use bypath_trace::conversation::{Flags, Observation, Offset, Options, Segment, Summary, Table};
+use bypath_trace::conversation::{Observation, Offset, Options, Segment, Summary, Table};
+use bypath_trace::layers::TcpFlags;
 use bypath_wire::seq::SeqNum;
 
 /// Who opens.
@@ -25,7 +26,7 @@ pub(crate) fn segment(number: u64, from: SocketAddr, to: SocketAddr) -> Segment<
         to,
         seq: SeqNum(0),
         ack: SeqNum(0),
-        flags: Flags::empty(),
+        flags: TcpFlags::empty(),
         window: 512,
         options: Options::default(),
         len: 0,
@@ -61,7 +62,7 @@ impl Talk {
         let mut talk = Self::default();
         talk.syn();
         talk.after(10_000_000).syn_ack();
-        talk.client(1, 0, Flags::ACK, 1);
+        talk.client(1, 0, TcpFlags::ACK, 1);
         talk
     }
 
@@ -88,7 +89,7 @@ impl Talk {
         server: bool,
         seq: Offset,
         len: u32,
-        flags: Flags,
+        flags: TcpFlags,
         ack: Offset,
         options: &[u8],
     ) -> Observation {
@@ -107,20 +108,20 @@ impl Talk {
         self.table.observe(&segment)
     }
 
-    pub(crate) fn client(&mut self, seq: Offset, len: u32, flags: Flags, ack: Offset) -> Observation {
+    pub(crate) fn client(&mut self, seq: Offset, len: u32, flags: TcpFlags, ack: Offset) -> Observation {
         self.send(false, seq, len, flags, ack, &[])
     }
 
-    pub(crate) fn server(&mut self, seq: Offset, len: u32, flags: Flags, ack: Offset) -> Observation {
+    pub(crate) fn server(&mut self, seq: Offset, len: u32, flags: TcpFlags, ack: Offset) -> Observation {
         self.send(true, seq, len, flags, ack, &[])
     }
 
     pub(crate) fn syn(&mut self) -> Observation {
-        self.send(false, 0, 0, Flags::SYN, 0, &[2, 4, 5, 0xb4, 4, 2, 3, 3, 7])
+        self.send(false, 0, 0, TcpFlags::SYN, 0, &[2, 4, 5, 0xb4, 4, 2, 3, 3, 7])
     }
 
     pub(crate) fn syn_ack(&mut self) -> Observation {
-        self.send(true, 0, 0, Flags::SYN | Flags::ACK, 1, &[2, 4, 5, 0xb4, 4, 2, 3, 3, 7])
+        self.send(true, 0, 0, TcpFlags::SYN | TcpFlags::ACK, 1, &[2, 4, 5, 0xb4, 4, 2, 3, 3, 7])
     }
 
     /// The server has these blocks.
@@ -130,6 +131,6 @@ impl Talk {
             options.extend((self.isn[0].wrapping_add(*left)).to_be_bytes());
             options.extend((self.isn[0].wrapping_add(*right)).to_be_bytes());
         }
-        self.send(true, 1, 0, Flags::ACK, ack, &options)
+        self.send(true, 1, 0, TcpFlags::ACK, ack, &options)
     }
 }

@@ -118,7 +118,7 @@ fn icmp6<'v>(view: &'v View<'_>) -> Option<&'v Icmp> {
 }
 
 fn flag<'a>(view: &View<'a>, flag: TcpFlags) -> Option<Value<'a>> {
-    Some(Value::Flag(tcp(view)?.flags.has(flag)))
+    Some(Value::Flag(tcp(view)?.flags.contains(flag)))
 }
 
 /// Bytes of the record; the dissection has checked that they are there.
@@ -194,7 +194,7 @@ static FIELDS: &[Field] = &[
     one("tcp.seq_raw", |v| number(tcp(v)?.sequence)),
     one("tcp.ack_raw", |v| number(tcp(v)?.acknowledgment)),
     one("tcp.hdr_len", |v| number(tcp(v)?.header_len as u64)),
-    one("tcp.flags", |v| Some(Value::Hex(tcp(v)?.flags.0.into(), 4))),
+    one("tcp.flags", |v| Some(Value::Hex(tcp(v)?.flags.bits().into(), 4))),
     one("tcp.flags.fin", |v| flag(v, TcpFlags::FIN)),
     one("tcp.flags.syn", |v| flag(v, TcpFlags::SYN)),
     one("tcp.flags.reset", |v| flag(v, TcpFlags::RST)),

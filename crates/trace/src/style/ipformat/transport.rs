@@ -78,8 +78,8 @@ pub(super) fn tcp(
     writeln!(out, " TCP:  Sequence #: {}", tcp.sequence)?;
     writeln!(out, " TCP:  Ack #: {}", tcp.acknowledgment)?;
     writeln!(out, " TCP:  Offset: {} bytes", tcp.header_len)?;
-    writeln!(out, " TCP:  Flags: {:02X}", tcp.flags.0)?;
-    if tcp.flags.has(TcpFlags::AE) {
+    writeln!(out, " TCP:  Flags: {:02X}", tcp.flags.bits())?;
+    if tcp.flags.contains(TcpFlags::AE) {
         writeln!(out, " TCP:    1 .... ....   <AE>   Accurate ECN bit On")?;
     }
     for (place, name, long, always) in [
@@ -92,7 +92,7 @@ pub(super) fn tcp(
         (6, "SYN", "Synchronize", true),
         (7, "FIN", "Finish", true),
     ] {
-        let on = tcp.flags.0 >> (7 - place) & 1 != 0;
+        let on = tcp.flags.bits() >> (7 - place) & 1 != 0;
         let bits = bit(place, on);
         match on {
             true => writeln!(out, " TCP:      {}   <{name}>  {long} bit On", text(&bits))?,

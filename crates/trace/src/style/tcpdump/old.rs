@@ -200,13 +200,13 @@ impl Printer {
             (TcpFlags::CWR, b'W'),
             (TcpFlags::ECE, b'E'),
         ];
-        let set = LETTERS.iter().filter(|(flag, _)| tcp.flags.has(*flag));
+        let set = LETTERS.iter().filter(|(flag, _)| tcp.flags.contains(*flag));
         let before = self.page.bytes.len();
         set.for_each(|&(_, letter)| self.page.bytes.push(letter));
         if self.page.bytes.len() == before {
             self.page.byte(b'.');
         }
-        let has_ack = tcp.flags.has(TcpFlags::ACK);
+        let has_ack = tcp.flags.contains(TcpFlags::ACK);
         let (mut sequence, mut acknowledgment, mut sack) = (tcp.sequence, tcp.acknowledgment, 0);
         if has_ack
             && !self.options.absolute
@@ -217,12 +217,12 @@ impl Printer {
                 destination: (destination, tcp.destination),
                 sequence,
                 acknowledgment,
-                syn: tcp.flags.has(TcpFlags::SYN),
+                syn: tcp.flags.contains(TcpFlags::SYN),
             });
             (sequence, acknowledgment, sack) = (place.sequence, place.acknowledgment, place.sack);
         }
         let len = packet.payload_len as u32;
-        let talks = tcp.flags.0 & (TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0) != 0;
+        let talks = tcp.flags.intersects(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST);
         if len > 0 || talks || old.empty_ranges || self.options.verbose > 1 {
             say!(self.page, " {sequence}:{}({len})", sequence.wrapping_add(len));
         }
@@ -230,7 +230,7 @@ impl Printer {
             say!(self.page, " ack {acknowledgment}");
         }
         say!(self.page, " win {}", tcp.window);
-        if tcp.flags.has(TcpFlags::URG) {
+        if tcp.flags.contains(TcpFlags::URG) {
             say!(self.page, " urg {}", tcp.urgent);
         }
         self.old_options(tcp, sack);

@@ -31,7 +31,7 @@ impl Printer {
         self.page.put("Flags [");
         self.tcp_flags(tcp.flags);
         self.page.byte(b']');
-        let has_ack = tcp.flags.has(TcpFlags::ACK);
+        let has_ack = tcp.flags.contains(TcpFlags::ACK);
         let mut place = Relative { sequence: tcp.sequence, acknowledgment: tcp.acknowledgment, sack: 0 };
         if has_ack && !self.options.absolute {
             place = self.flows.relative(&Segment {
@@ -39,7 +39,7 @@ impl Printer {
                 destination: (around.destination, destination),
                 sequence: tcp.sequence,
                 acknowledgment: tcp.acknowledgment,
-                syn: tcp.flags.has(TcpFlags::SYN),
+                syn: tcp.flags.contains(TcpFlags::SYN),
             });
         }
         if header_len > len {
@@ -50,8 +50,8 @@ impl Printer {
             self.tcp_checksum(&tcp, bytes, len, around);
         }
         let payload = len - header_len;
-        let talks = TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0;
-        if self.options.verbose > 1 || payload > 0 || tcp.flags.0 & talks != 0 {
+        let talks = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;
+        if self.options.verbose > 1 || payload > 0 || tcp.flags.intersects(talks) {
             self.page.put(", seq ").number(place.sequence);
             if payload > 0 {
                 self.page.byte(b':').number(place.sequence.wrapping_add(payload as u32));
@@ -61,7 +61,7 @@ impl Printer {
             self.page.put(", ack ").number(place.acknowledgment);
         }
         self.page.put(", win ").number(tcp.window);
-        if tcp.flags.has(TcpFlags::URG) {
+        if tcp.flags.contains(TcpFlags::URG) {
             self.page.put(", urg ").number(tcp.urgent);
         }
         if header_len > 20 {
@@ -72,7 +72,7 @@ impl Printer {
         self.page.put(", length ").number(payload as u64);
         if payload > 0 {
             let data = from(bytes, header_len);
-            if tcp.flags.has(TcpFlags::RST) {
+            if tcp.flags.contains(TcpFlags::RST) {
                 self.reset_text(data, payload);
             } else {
                 self.over_tcp(data, payload, source, destination)?;
@@ -92,11 +92,11 @@ impl Printer {
             (TcpFlags::ECE, b'E'),
             (TcpFlags::CWR, b'W'),
         ];
-        if flags.0 & 0xff == 0 {
+        if flags.bits() & 0xff == 0 {
             self.page.put("none");
         }
         for (flag, letter) in LETTERS {
-            if flags.has(flag) {
+            if flags.contains(flag) {
                 self.page.byte(letter);
             }
         }
