@@ -1,5 +1,6 @@
 //! `bypath decode`: captures, printed in the form that was asked for.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Read, Write};
 use std::os::fd::AsFd as _;
@@ -10,6 +11,7 @@ use bypath_measure::export::Output;
 use bypath_trace::filter::Filter;
 use bypath_trace::layers::dissect;
 use bypath_trace::read::{Capture, ReadError};
+use bypath_trace::style::conversations::Conversations;
 use bypath_trace::style::fields::{self, Field, Fields, Json};
 use bypath_trace::style::ipformat::Ipformat;
 use bypath_trace::style::tcpdump::{Dump, OldOptions, Options, Tcpdump, Tcpdump3, TimeForm};
@@ -142,6 +144,12 @@ impl DecodeArgs {
         })
     }
 
+    /// What is printed as one document.
+    fn document(&self) -> Option<Document> {
+        let packets = (self.style == StyleName::Json).then_some(Document::Packets);
+        if self.connections.is_json_table() { Some(Document::Conversations) } else { packets }
+    }
+
     /// The fields that are asked for, or else these.
     fn columns(&self, usual: &[&str]) -> Result<Vec<&'static Field>, Failure> {
         let find = |name: &str| {
@@ -231,16 +239,53 @@ pub(crate) fn run(args: &DecodeArgs) -> ExitCode {
         Err(failure) => {
             eprintln!("bypath: {failure}");
             let is_begun = !matches!(failure, Failure::Usage(_) | Failure::Names { .. } | Failure::Output(_));
-            if args.style == StyleName::Json && !is_begun {
-                // Whoever asked for an array gets one.
-                let error = serde_json::json!([{ "error": failure.to_string() }]);
-                crate::print(&format!("{error}\n"));
+            if !is_begun && let Some(form) = args.document() {
+                crate::print(&form.of_error(&failure.to_string()));
             }
             if matches!(failure, Failure::Usage(_)) {
                 return ExitCode::from(crate::output::USAGE);
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What is printed as one JSON document, also when it fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Document {
+    /// `--style json`.
+    Packets,
+    /// `--conversations=json`.
+    Conversations,
+}
+
+impl Document {
+    /// What arguments ask for that clap has refused.
+    pub(crate) fn asked_for(args: &[OsString]) -> Option<Self> {
+        let words: Vec<&str> =
+            args.iter().map_while(|arg| (arg != "--").then(|| arg.to_str().unwrap_or_default())).collect();
+        if !matches!(words.get(1), Some(&"decode" | &"trace")) {
+            return None;
+        }
+        let table = words.contains(&"--conversations=json").then_some(Self::Conversations);
+        let packets =
+            words.contains(&"--style=json") || words.windows(2).any(|two| two == ["--style", "json"]);
+        table.or(packets.then_some(Self::Packets))
+    }
+
+    /// The document when there is nothing else to say.
+    pub(crate) fn of_error(self, error: &str) -> String {
+        let mut style: Box<dyn Style> = match self {
+            Self::Packets => Box::new(Json::new(Vec::new())),
+            Self::Conversations => Box::new(Conversations::new(true)),
+        };
+        let mut out = Vec::new();
+        // Memory takes everything.
+        let _ = style
+            .begin(&mut out)
+            .and_then(|()| style.failed(error, &mut out))
+            .and_then(|()| style.end(&mut out));
+        String::from_utf8_lossy(&out).into_owned()
     }
 }
 

@@ -131,9 +131,15 @@ fn start_log() {
 /// asked for JSON gets it for these as well.
 fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
     let wants_json = args.iter().take_while(|arg| *arg != "--").any(asks_for_json);
-    if error.use_stderr() && wants_json {
+    let document = decode::Document::asked_for(args);
+    if error.use_stderr() && (wants_json || document.is_some()) {
         let text = error.render().to_string();
         let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+        if let Some(document) = document {
+            print(&document.of_error(text));
+            let _ = error.print();
+            return ExitCode::from(output::USAGE);
+        }
         return refuse_in_json(args.get(1).and_then(|name| name.to_str()).unwrap_or_default(), text);
     }
     // A closed stdout or stderr leaves nobody to tell.

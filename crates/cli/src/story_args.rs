@@ -98,6 +98,11 @@ impl StoryArgs {
         self.follow.map(|id| Box::new(Follow::new(id, form, only)) as Box<dyn Style>)
     }
 
+    /// Whether a table in JSON was asked for.
+    pub(crate) fn is_json_table(&self) -> bool {
+        self.conversations == Some(TableForm::Json)
+    }
+
     /// The picture that was asked for.
     pub(crate) fn diagram(&self) -> Diagram {
         Diagram::new(self.connection)

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bypath_measure::export::{Output, OutputError};
+use bypath_trace::story::Story;
+use bypath_trace::style::fields::Json;
 use bypath_trace::style::tcpdump::{Options, Tcpdump, TimeForm};
 use bypath_trace::style::{Names, Style, ipformat::Ipformat};
 use bypath_trace::write::{Interface, Packet, PcapngWriter, Section, Statistics};
@@ -24,6 +26,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::output::{INTERFACE, USAGE};
 use crate::stack::enter_netns;
+use crate::story_args::DetailLevel;
 
 /// How long packets are waited for before it is looked whether to stop, milliseconds.
 const LOOK_MS: u8 = 50;
@@ -55,6 +58,10 @@ pub(crate) struct TraceArgs {
     #[arg(long, value_name = "NAME", value_enum, default_value_t)]
     style: TraceStyle,
 
+    /// How much the story tells; means nothing without --style story.
+    #[arg(long, value_name = "LEVEL", default_value = "normal")]
+    detail: DetailLevel,
+
     /// Write the packets to FILE as well, as pcapng. It gets its name at the end.
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
@@ -78,6 +85,10 @@ enum TraceStyle {
     Tcpdump,
     /// The layout of IBM's ipformat: a line for each field.
     Ipformat,
+    /// The story of the connections: a remark for each packet that says why it was sent.
+    Story,
+    /// An array of objects, one for each packet, with tshark's names of fields; it is closed when the trace ends.
+    Json,
 }
 
 /// Why nothing, or no more, was traced.
@@ -110,6 +121,13 @@ pub(crate) fn run(args: &TraceArgs) -> ExitCode {
 }
 
 fn trace(args: &TraceArgs) -> Result<(), Failure> {
+    let mut printer = Printer::new(args);
+    let outcome = watch(args, &mut printer);
+    printer.end(outcome.as_ref().err().map(|failure| failure.message.as_str()));
+    outcome
+}
+
+fn watch(args: &TraceArgs, printer: &mut Printer) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))
@@ -130,7 +148,7 @@ fn trace(args: &TraceArgs) -> Result<(), Failure> {
     tell(args, facts.as_ref());
     watch_enter(&stop);
     let began = now();
-    let mut printer = Printer::new(args, began);
+    printer.begin(began);
     let mut number = 0;
     let mut outcome = Ok(());
     while !stop.load(Ordering::Relaxed) && args.count.is_none_or(|most| number < most) {
@@ -269,37 +287,71 @@ struct Printer {
     style: Option<Box<dyn Style>>,
     /// With interface and time before each packet.
     prefix: Option<String>,
-    began: i64,
+    /// When the trace began, once it has.
+    began: Option<i64>,
     line: Vec<u8>,
+    /// What is printed is one document, also when there is nothing in it but an error.
+    is_document: bool,
 }
 
 impl Printer {
-    fn new(args: &TraceArgs, began: i64) -> Self {
+    fn new(args: &TraceArgs) -> Self {
         let numeric =
             |time| Tcpdump::new(Options { time, numeric: true, ..Options::default() }, Names::default());
         let style: Box<dyn Style> = match args.style {
             TraceStyle::Line => Box::new(numeric(TimeForm::None)),
             TraceStyle::Tcpdump => Box::new(numeric(TimeForm::Clock)),
             TraceStyle::Ipformat => Box::new(Ipformat::new()),
+            TraceStyle::Story => Box::new(Story::new(args.detail.into())),
+            TraceStyle::Json => Box::new(Json::new(Vec::new())),
         };
         let prefix = (args.style == TraceStyle::Line).then(|| args.dev.clone());
-        Self { style: (!args.silent).then_some(style), prefix, began, line: Vec::new() }
+        let is_document = args.style == TraceStyle::Json;
+        Self { style: (!args.silent).then_some(style), prefix, began: None, line: Vec::new(), is_document }
+    }
+
+    /// What comes before the first packet.
+    fn begin(&mut self, began: i64) {
+        self.began = Some(began);
+        self.put(|style, line| style.begin(line));
+    }
+
+    /// What comes after the last packet, or instead of all of them; `error` is what ended the trace.
+    fn end(&mut self, error: Option<&str>) {
+        if self.began.is_none() {
+            if !self.is_document {
+                return;
+            }
+            self.put(|style, line| style.begin(line));
+        }
+        self.put(|style, line| {
+            if let Some(error) = error {
+                style.failed(error, line)?;
+            }
+            style.end(line)
+        });
+    }
+
+    /// `false`: nobody reads it any more.
+    fn put(&mut self, print: impl FnOnce(&mut dyn Style, &mut Vec<u8>) -> io::Result<()>) -> bool {
+        let Some(style) = &mut self.style else { return true };
+        let mut stdout = io::stdout().lock();
+        let printed = print(style.as_mut(), &mut self.line)
+            .and_then(|()| stdout.write_all(&self.line))
+            .and_then(|()| stdout.flush())
+            .is_ok();
+        self.line.clear();
+        printed
     }
 
     /// `false`: nobody reads it any more.
     fn print(&mut self, record: &Record<'_>) -> bool {
-        let Some(style) = &mut self.style else { return true };
-        self.line.clear();
-        if let Some(name) = &self.prefix {
-            let seconds = record.time.since(Timestamp(self.began)).max(0) as f64 / 1e9;
+        if let Some(name) = self.prefix.as_deref().filter(|_| self.style.is_some()) {
+            let began = Timestamp(self.began.unwrap_or_default());
+            let seconds = record.time.since(began).max(0) as f64 / 1e9;
             let _ = write!(self.line, "{name}:[{seconds:6.3}]: ");
         }
-        let mut stdout = io::stdout().lock();
-        style
-            .record(record, &mut self.line)
-            .and_then(|()| stdout.write_all(&self.line))
-            .and_then(|()| stdout.flush())
-            .is_ok()
+        self.put(|style, line| style.record(record, line))
     }
 }
 
@@ -347,6 +399,7 @@ impl File {
             direction: None,
             queue: None,
             dropped_before: 0,
+            verdict: None,
             comments: &[],
         };
         self.0.packet(&packet).map_err(told)

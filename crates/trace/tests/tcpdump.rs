@@ -308,6 +308,33 @@ fn dns_reads_the_same() {
 }
 
 #[test]
+fn datagrams_of_the_port_of_broadcoms_shim_read_the_same() {
+    let inner = Segment { options: OPTIONS[0], ..Segment::default() }.over_v4();
+    let framed = ethernet(0x0800, &inner);
+    let mut frames: Vec<Vec<u8>> = Vec::new();
+    for kind in 0..16_u32 {
+        let payload: &[u8] = match kind {
+            4 | 5 => &inner,
+            7 => &framed,
+            _ => &[0x60; 44],
+        };
+        let word = ((kind & 7) << 29) | (kind << 25) | ((kind & 7) << 22) | (1000 + kind);
+        let data = [&word.to_be_bytes()[..], payload].concat();
+        frames.push(ethernet(0x0800, &udp_over_v4(49_152, 9, &data)));
+    }
+    frames.push(ethernet(0x0800, &udp_over_v4(9, 49_152, &[0x88, 0, 0, 1])));
+    frames.push(ethernet(0x0800, &udp_over_v4(49_152, 9, &[1, 2, 3])));
+    frames.push(ethernet(0x0800, &udp_over_v4(49_152, 9, &[0x88, 0, 0, 1, 0x11])));
+    frames.push(ethernet(0x0800, &udp_over_v4(49_152, 9, &[0x88, 0, 0, 1])));
+    compare_frames(&frames);
+    for frame in &frames[4..7] {
+        let cut: Vec<(Vec<u8>, usize)> =
+            (0..frame.len()).map(|len| (frame[..len].to_vec(), frame.len())).collect();
+        compare(&pcap_cut(1, &cut), &["-nt", "-ntv", "-ntvv", "-nte"]);
+    }
+}
+
+#[test]
 fn udp_reads_the_same() {
     let good = udp_over_v4(1, 9, b"data");
     let mut no_checksum = good.clone();

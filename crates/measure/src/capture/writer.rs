@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bypath::tap::{Tap, TapInterface, TapRecord};
 use bypath_trace::write::{
-    Interface, Packet, PcapngWriter, Preamble, RingFiles, Section, Statistics, block_len,
+    Interface, Packet, PcapngWriter, Preamble, RingFiles, Section, Statistics, XdpAction, block_len,
 };
 use bypath_trace::{Direction, LinkType, Timestamp};
 
@@ -136,6 +136,8 @@ impl CaptureWriter {
             direction: Some(if record.is_sent() { Direction::Out } else { Direction::In }),
             queue: Some(record.queue.into()),
             dropped_before: record.missed_before.into(),
+            // That is how it got here; what the engine made of it is no verdict of the program.
+            verdict: (!record.is_sent()).then_some(XdpAction::Redirect),
             comments: &comments[..self.comments.len().min(2)],
         };
         let len = block_len(packet.data.len(), packet.comments);

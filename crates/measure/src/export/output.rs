@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+/// Written at once: captures grow by a gigabyte a second, and each page that is written in part costs as much as a whole
+/// one.
+const BUFFER: usize = 1 << 18;
+
 /// Why a file, or an address, is of no use for a result.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {what}: {problem}")]
@@ -83,7 +87,10 @@ impl Output {
         match path.metadata() {
             Ok(about) if about.is_dir() => return Err(ErrorKind::IsADirectory.into()),
             Ok(about) if !about.is_file() => {
-                return Ok(Sink::Direct(BufWriter::new(File::options().write(true).open(path)?)));
+                return Ok(Sink::Direct(BufWriter::with_capacity(
+                    BUFFER,
+                    File::options().write(true).open(path)?,
+                )));
             }
             // Replacing needs no right to write to the file itself, but who took that right away meant it.
             Ok(_) => drop(File::options().write(true).open(path)?),
@@ -98,7 +105,7 @@ impl Output {
             .suffix(".part")
             .permissions(std::fs::Permissions::from_mode(0o666))
             .tempfile_in(directory.unwrap_or(Path::new(".")))?;
-        Ok(Sink::Growing(BufWriter::new(file), real))
+        Ok(Sink::Growing(BufWriter::with_capacity(BUFFER, file), real))
     }
 
     /// The name that was asked for.

@@ -15,6 +15,8 @@ const ENHANCED_PACKET: u32 = 6;
 
 const END_OF_OPTIONS: u16 = 0;
 const COMMENT: u16 = 1;
+/// Among types of verdicts, that of an XDP program in eBPF.
+const VERDICT_OF_XDP: u8 = 2;
 /// Type and length at a block's beginning, length at its end.
 const FRAMING: usize = 12;
 /// Of an enhanced packet block, before the packet.
@@ -86,8 +88,26 @@ pub struct Packet<'a> {
     pub queue: Option<u32>,
     /// Packets missing between this and the one before it.
     pub dropped_before: u64,
+    /// What an XDP program has decided about it.
+    pub verdict: Option<XdpAction>,
     /// Remarks.
     pub comments: &'a [&'a str],
+}
+
+/// What an XDP program returns: the kernel's `XDP_…` of `linux/bpf.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum XdpAction {
+    /// The program has failed.
+    Aborted = 0,
+    /// Nobody gets it.
+    Drop = 1,
+    /// The kernel gets it.
+    Pass = 2,
+    /// Back out of the interface that it came by.
+    Tx = 3,
+    /// To another interface, CPU, or AF_XDP socket.
+    Redirect = 4,
 }
 
 /// An interface's figures at the end of a capture.
@@ -112,8 +132,8 @@ pub struct Statistics<'a> {
 /// Bytes of an enhanced packet block, at most, that keeps `len` bytes of a packet and has these comments.
 #[must_use]
 pub fn block_len(len: usize, comments: &[&str]) -> usize {
-    // Flags, queue and drop count, and the end of options.
-    let options = 8 + 8 + 12 + 4 + comments.iter().map(|text| option_len(text.len())).sum::<usize>();
+    // Flags, queue, drop count and verdict, and the end of options.
+    let options = 8 + 8 + 12 + 16 + 4 + comments.iter().map(|text| option_len(text.len())).sum::<usize>();
     FRAMING + PACKET_HEADER + len.next_multiple_of(4) + options
 }
 
@@ -201,6 +221,12 @@ impl<W: Write> PcapngWriter<W> {
         }
         if let Some(queue) = packet.queue {
             self.option(6, &queue.to_le_bytes());
+        }
+        if let Some(action) = packet.verdict {
+            // epb_verdict: the type of an XDP program's, and 64 bits.
+            let mut value = [VERDICT_OF_XDP; 9];
+            value[1..].copy_from_slice(&(action as u64).to_le_bytes());
+            self.option(7, &value);
         }
         for comment in packet.comments {
             self.text(COMMENT, comment);

@@ -22,6 +22,7 @@ fn packet<'a>(n: i64, data: &'a [u8], comments: &'a [&'a str]) -> Packet<'a> {
         direction: Some(if n % 2 == 0 { Direction::Out } else { Direction::In }),
         queue: Some(n as u32),
         dropped_before: 0,
+        verdict: None,
         comments,
     }
 }
@@ -62,7 +63,11 @@ fn tshark_reads_back_what_every_packet_says_of_itself() {
     let mut writer = PcapngWriter::new(Vec::new(), &section).unwrap();
     assert_eq!(writer.interface(&interface()).unwrap(), 0);
     writer.packet(&packet(0, &ARP, &[])).unwrap();
-    writer.packet(&packet(1, &ARP[..17], &["dropped: not_ours", "again"])).unwrap();
+    let received = Packet {
+        verdict: Some(XdpAction::Redirect),
+        ..packet(1, &ARP[..17], &["dropped: not_ours", "again"])
+    };
+    writer.packet(&received).unwrap();
     writer.packet(&Packet { dropped_before: 7, ..packet(2, &ARP[..1], &[]) }).unwrap();
     let bare = Packet { direction: None, queue: None, ..packet(3, &ARP, &[]) };
     writer.packet(&bare).unwrap();
@@ -81,6 +86,7 @@ fn tshark_reads_back_what_every_packet_says_of_itself() {
         "frame.interface_queue",
         "frame.drop_count",
         "frame.comment",
+        "frame.verdict.ebpf_xdp",
     ];
     let rows = fields(&path, &names);
     assert_eq!(rows.len(), 4);
@@ -98,6 +104,8 @@ fn tshark_reads_back_what_every_packet_says_of_itself() {
         rows.iter().map(|row| row[5].trim_start_matches("0x").trim_start_matches('0')).collect();
     assert_eq!(directions, ["2", "1", "2", ""]);
     assert_eq!(rows[1][8], "dropped: not_ours,again");
+    let verdicts: Vec<&str> = rows.iter().map(|row| row[9].as_str()).collect();
+    assert_eq!(verdicts, ["", "4", "", ""]);
     assert_eq!(rows[2][7], "7");
     assert_eq!(rows[0][7], "");
 }
@@ -175,7 +183,11 @@ fn no_packet_block_is_longer_than_it_was_reckoned_to_be() {
     for len in 0..42 {
         let mut writer = PcapngWriter::new(Vec::new(), &Section::default()).unwrap();
         let before = writer.written();
-        let full = Packet { dropped_before: 1, ..packet(1, &ARP[..len], &["a", "bcdef"]) };
+        let full = Packet {
+            dropped_before: 1,
+            verdict: Some(XdpAction::Pass),
+            ..packet(1, &ARP[..len], &["a", "bcdef"])
+        };
         writer.packet(&full).unwrap();
         assert_eq!(writer.written() - before, block_len(len, &["a", "bcdef"]) as u64);
     }

@@ -253,6 +253,7 @@ pub(crate) fn capture_of(packets: &[Packet]) -> Vec<u8> {
             direction: packet.direction,
             queue: None,
             dropped_before: 0,
+            verdict: None,
             comments: &[],
         };
         writer.packet(&written).unwrap();

@@ -96,7 +96,7 @@ impl Printer {
         }
     }
 
-    fn ethernet(&mut self, data: &[u8], len: usize) -> Printed {
+    pub(super) fn ethernet(&mut self, data: &[u8], len: usize) -> Printed {
         self.protocol = "ether";
         let (Some(mut kind), true) = (u16_at(data, 12), len >= 14) else { return Err(Cut) };
         if self.options.link {

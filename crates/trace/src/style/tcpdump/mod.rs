@@ -19,6 +19,7 @@ mod link;
 mod old;
 mod options;
 mod ppp;
+mod shim;
 mod tcp;
 mod udp;
 

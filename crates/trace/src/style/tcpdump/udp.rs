@@ -1,7 +1,7 @@
 //! UDP.
 
 use super::ip::{Around, should_be};
-use super::{Printed, Printer, u16_in};
+use super::{Printed, Printer, shim, u16_in};
 use crate::layers::bytes::{from, up_to};
 use crate::layers::protocol;
 use crate::style::page::say;
@@ -54,6 +54,9 @@ impl Printer {
         let is = |port| source == port || destination == port;
         if is(DOMAIN) || is(MULTICAST_DNS) {
             return self.domain(up_to(from(bytes, 8), inner), inner, is(MULTICAST_DNS), false);
+        }
+        if source == shim::PORT {
+            return self.shim(up_to(from(bytes, 8), inner), inner);
         }
         let data = stated - 8;
         if data > inner {
