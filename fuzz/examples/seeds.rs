@@ -44,6 +44,29 @@ fn main() {
     let packets: Vec<Vec<u8>> =
         ["pop3-login.json", "ftp-download.json"].into_iter().flat_map(vectors).collect();
     wire(&packets);
+    stories(&packets);
+}
+
+/// The sessions as packets of a capture, whole and in pieces that inputs have room for.
+fn stories(packets: &[Vec<u8>]) {
+    let mut story = Seeds::of("trace_story");
+    for part in packets.chunks(18) {
+        let mut bytes = vec![1];
+        for packet in part.iter().filter(|packet| packet.len() < 600) {
+            bytes.push(0x80);
+            bytes.extend((packet.len() as u16).to_be_bytes());
+            bytes.extend(packet);
+            bytes.push(14);
+        }
+        story.add(&bytes);
+    }
+    // A handshake, a request, its answer, a byte that is lost and sent again, and the ends.
+    story.add(&[
+        1, 0x08, 2, 0, 0, 0, 0, 10, 0x0c, 0x12, 0, 0, 0, 0, 10, 0x00, 0x10, 0, 0, 0, 12, 0x00, 0x18, 0, 0,
+        0x40, 12, 0x04, 0x18, 0, 0, 0x41, 12, 0x04, 0x10, 20, 0, 0x81, 12, 0x18, 0x10, 0, 128, 0, 5, 5, 12,
+        0x04, 0x10, 140, 0, 0x81, 12, 0x04, 0x11, 0, 0, 0, 14, 0x00, 0x11, 0, 0, 0, 14, 0x04, 0x10, 0, 0, 0,
+        14,
+    ]);
 }
 
 fn wire(packets: &[Vec<u8>]) {

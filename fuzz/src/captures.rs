@@ -96,7 +96,12 @@ pub fn packet(data: &[u8]) {
         for style in &mut styles {
             let mut out = Vec::new();
             style.record(&record, &mut out).unwrap();
-            assert!(out.len() <= LINE + bytes.len() * LINE_PER_BYTE, "{} bytes of a packet of {}", out.len(), bytes.len());
+            assert!(
+                out.len() <= LINE + bytes.len() * LINE_PER_BYTE,
+                "{} bytes of a packet of {}",
+                out.len(),
+                bytes.len()
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ mod packets;
 pub mod serial;
 pub mod serve;
 mod settings;
+pub mod stories;
 mod tape;
 pub mod wire;
 

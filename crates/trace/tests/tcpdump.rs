@@ -345,7 +345,12 @@ fn udp_reads_the_same() {
     short[24..26].copy_from_slice(&[0, 3]);
     let mut long = good.clone();
     long[24..26].copy_from_slice(&[0, 99]);
-    let mut frames = v4_frames([good, no_checksum, wrong, short, long, V4::default().around(17, &[1, 2, 3])]);
+    // The first fragment of a long one.
+    let mut first = good.clone();
+    first[6] |= 0x20;
+    first[24..26].copy_from_slice(&[15, 168]);
+    let mut frames =
+        v4_frames([good, no_checksum, wrong, short, long, first, V4::default().around(17, &[1, 2, 3])]);
     for over_v6 in [
         ipv6(0, 17, &[], 17, &datagram(1, 9, b"data"), 6),
         ipv6(0x0b81_2345, 17, &[], 17, &datagram(1, 9, b""), 6),

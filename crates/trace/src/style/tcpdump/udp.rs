@@ -59,7 +59,7 @@ impl Printer {
             return self.shim(up_to(from(bytes, 8), inner), inner);
         }
         let data = stated - 8;
-        if data > inner {
+        if data > inner && !around.fragmented {
             say!(self.page, "UDP, bad length {data} > {inner}");
         } else {
             self.page.put("UDP, length ").number(data as u64);
