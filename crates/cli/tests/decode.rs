@@ -84,6 +84,94 @@ fn json_is_one_array_whatever_happens() {
     );
     let (code, error) = json(&["-", "-F", "tcp.nothing"], &whole);
     assert!(code == Some(2) && error[0]["error"].as_str().unwrap().contains("tcp.seq_raw"));
+    // What the parser of arguments refuses, too.
+    for args in [&["--nonsense", "-"][..], &[], &["-F"]] {
+        let (code, error) = json(args, &whole);
+        assert!(code == Some(2) && error.len() == 1 && error[0]["error"].is_string(), "{args:?}: {error:?}");
+    }
+}
+
+#[test]
+fn a_table_in_json_is_one_document_whatever_happens() {
+    for (args, code) in [
+        (&["/no/such/file"][..], 1),
+        (&["--nonsense", "-"], 2),
+        (&[], 2),
+        (&["-", "--filter", "port port"], 2),
+    ] {
+        let output = decode(&[&["--conversations=json"], args].concat(), &[]);
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        let table: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(table["schema"] == "bypath-conversations/1" && table["error"].is_string(), "{table}");
+    }
+}
+
+/// A capture of the same packet at these times, in seconds since 1970.
+fn at_times(times: &[u32]) -> Vec<u8> {
+    let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|word| word.to_le_bytes()).collect() };
+    let mut bytes = words(&[0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 101]);
+    let packet = [
+        0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0xee, 0x9f, 198, 18, 0, 1, 198, 18, 0, 2, 0, 1, 0, 9, 0, 8, 0, 0,
+    ];
+    for time in times {
+        bytes.extend(words(&[*time, 123_456, 28, 28]));
+        bytes.extend(packet);
+    }
+    bytes
+}
+
+#[test]
+fn local_times_are_those_of_tcpdump_in_any_zone() {
+    let version = Command::new("tcpdump").arg("--version").output().unwrap();
+    if !String::from_utf8_lossy(&[version.stdout, version.stderr].concat()).contains("4.99") {
+        return;
+    }
+    // Around midnight, and around the changes of the clock in New York and on Lord Howe Island, which is half an hour.
+    let times = [
+        0,
+        86_399,
+        951_782_399,
+        1_700_000_000,
+        1_710_053_999,
+        1_710_054_000,
+        1_712_415_599,
+        1_712_415_600,
+        1_712_417_400,
+        1_730_611_799,
+        1_730_613_600,
+        1_730_617_200,
+        2_147_483_647,
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("times.pcap");
+    std::fs::write(&path, at_times(&times)).unwrap();
+    let printed = |program: &str, first: &[&str], flags: &[&str], zone: &str| {
+        let mut command = Command::new(program);
+        command.args(first).args(flags).arg(&path).env("TZ", zone).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let zones = [
+        "UTC",
+        "America/New_York",
+        "Asia/Kolkata",
+        "Asia/Kathmandu",
+        "Australia/Lord_Howe",
+        "America/St_Johns",
+        ":Europe/Berlin",
+        "<+0330>-3:30",
+        "EST5EDT,M3.2.0,M11.1.0",
+        "No/Such",
+        "",
+    ];
+    for zone in zones {
+        for flags in [&["-n"][..], &["-n", "-tttt"], &["-n", "-ttt"], &["-n", "-ttttt"]] {
+            let ours = printed(env!("CARGO_BIN_EXE_bypath"), &["decode"], flags, zone);
+            let theirs = printed("tcpdump", &[], &[flags, &["-r"]].concat(), zone);
+            assert_eq!(ours, theirs, "{flags:?} in {zone:?}");
+        }
+    }
 }
 
 #[test]

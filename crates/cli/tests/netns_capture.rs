@@ -255,6 +255,21 @@ fn netns_trace_prints_a_line_a_packet_until_enter() {
 }
 
 #[test]
+fn netns_trace_tells_the_story_and_gives_one_document() {
+    let desk = Desk::new();
+    let told = text(&trace(&desk, &["--style", "story", "icmp"], 1).stdout);
+    let ends = format!("{} → {}", desk.far().ipv4(), desk.near().ipv4());
+    assert!(told.contains(&ends), "{told}");
+    let packets = trace(&desk, &["--style", "json", "icmp"], 2);
+    let packets: serde_json::Value = serde_json::from_slice(&packets.stdout).unwrap();
+    assert_eq!(packets[0]["ip.src"], desk.far().ipv4().to_string(), "{packets:#}");
+    let failed = trace(&desk, &["--style", "json", "no", "such", "filter"], 0);
+    assert_eq!(failed.status.code(), Some(2));
+    let failed: serde_json::Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert!(failed[0]["error"].as_str().unwrap().contains("is no filter"), "{failed:#}");
+}
+
+#[test]
 fn netns_trace_says_what_is_wrong() {
     let desk = Desk::new();
     let cases: [(&[&str], i32, &str); 2] = [

@@ -1,5 +1,6 @@
 //! The picture of a connection: what is in the page, and that a browser shows it without an error.
 
+mod peer;
 mod vectors;
 
 use std::path::PathBuf;
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use bypath_trace::diagram::Diagram;
 use bypath_trace::style::Style;
+use peer::build::{Segment, pcap};
+use peer::printed;
 use vectors::Packet;
 
 /// With this set to a directory, pages are left there to be looked at.
@@ -85,23 +88,46 @@ fn browser() -> Option<PathBuf> {
         .find(|program| program.exists())
 }
 
+/// Ten thousand packets of one connection: after the handshake all data, each acknowledged.
+fn long() -> String {
+    let client = Segment { sequence: 1, acknowledgment: 1, data: b"twelve bytes", ..Segment::default() };
+    let server = Segment { from: client.to, to: client.from, sequence: 1, data: &[], ..client };
+    // The other way: no sum changes by it.
+    let answer = |segment: Segment<'_>| {
+        let mut packet = segment.over_v4();
+        packet[12..20].rotate_left(4);
+        packet
+    };
+    let mut packets = vec![
+        Segment { flags: 2, sequence: 0, acknowledgment: 0, data: &[], ..client }.over_v4(),
+        answer(Segment { flags: 0x12, sequence: 0, acknowledgment: 1, ..server }),
+    ];
+    for at in (1..).step_by(12).take(4_999) {
+        packets.push(Segment { sequence: at, ..client }.over_v4());
+        packets.push(answer(Segment { acknowledgment: at + 12, ..server }));
+    }
+    printed(&mut Diagram::new(None), &pcap(101, &packets))
+}
+
 #[test]
-fn a_browser_shows_it_and_goes_to_the_next_remark() {
+fn ten_thousand_packets_are_drawn_in_parts_and_it_can_be_seen_where_one_is() {
+    let page = long();
+    assert_eq!(page.matches("<g class=\"p ").count(), 10_000);
+    assert_eq!(page.matches("<svg class=\"sequence\"").count(), 40);
+    let numbers = page.matches("class=\"number\"").count();
+    assert!((400..450).contains(&numbers), "{numbers} packets have their numbers beside them");
+    assert!(page.len() < 4_000_000, "{}", page.len());
+}
+
+/// The document as a browser has it when the script `probe` has run at its end.
+fn visited(page: &str, probe: &str) -> Option<String> {
     let Some(browser) = browser() else {
         assert!(std::env::var_os("CI").is_none(), "Chromium is missing: cargo xtask setup");
-        return;
+        return None;
     };
-    let page = page(&lossy(), None);
-    if let Some(keep) = std::env::var_os(KEEP) {
-        std::fs::write(PathBuf::from(keep).join("diagram.html"), &page).unwrap();
-    }
-    let probe = "<script>dispatchEvent(new KeyboardEvent('keydown', { key: 'n' }));\
-        document.body.dataset.at = location.hash;\
-        document.body.dataset.width = Math.round(document.querySelector('svg.sequence').getBoundingClientRect().width);\
-        </script></body>";
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("diagram.html");
-    std::fs::write(&file, page.replace("</body>", probe)).unwrap();
+    std::fs::write(&file, page.replace("</body>", &format!("<script>{probe}</script></body>"))).unwrap();
     let dom = dir.path().join("dom");
     let mut child = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
@@ -118,7 +144,37 @@ fn a_browser_shows_it_and_goes_to_the_next_remark() {
         assert!(begin.elapsed() < Duration::from_secs(120), "the browser did not end");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let dom = std::fs::read_to_string(dom).unwrap();
+    Some(std::fs::read_to_string(dom).unwrap())
+}
+
+#[test]
+fn a_browser_shows_it_and_goes_to_the_next_remark() {
+    let page = page(&lossy(), None);
+    if let Some(keep) = std::env::var_os(KEEP) {
+        std::fs::write(PathBuf::from(keep).join("diagram.html"), &page).unwrap();
+    }
+    let probe = "dispatchEvent(new KeyboardEvent('keydown', { key: 'n' }));\
+        document.body.dataset.at = location.hash;\
+        document.body.dataset.width = Math.round(document.querySelector('svg.sequence').getBoundingClientRect().width);";
+    let Some(dom) = visited(&page, probe) else { return };
     assert!(dom.contains("data-at=\"#c1p9\""), "{}", &dom[..dom.len().min(3_000)]);
     assert!(dom.contains("data-width=\"1240\""));
+}
+
+#[test]
+fn a_browser_goes_to_any_of_ten_thousand_packets() {
+    let page = long();
+    if let Some(keep) = std::env::var_os(KEEP) {
+        std::fs::write(PathBuf::from(keep).join("long.html"), &page).unwrap();
+    }
+    let probe = "document.getElementById('c1p9000').scrollIntoView({ block: 'center' });\
+        const box = document.getElementById('c1p9000').getBoundingClientRect();\
+        document.body.dataset.seen = box.height > 0 && box.top > 0 && box.bottom < innerHeight;\
+        document.body.dataset.far = scrollY > 10000;";
+    let Some(dom) = visited(&page, probe) else { return };
+    assert!(
+        dom.contains("data-seen=\"true\"") && dom.contains("data-far=\"true\""),
+        "{}",
+        dom.split("<head>").next().unwrap()
+    );
 }

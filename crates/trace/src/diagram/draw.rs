@@ -23,6 +23,12 @@ const FALL: f64 = 9.0;
 /// With more packets than this, ordinary ones have no words.
 const CROWD: usize = 400;
 
+/// Among so many ordinary packets one has words, so that it can be seen where one is.
+const MILESTONE: usize = 25;
+
+/// Arrows of a picture.
+const SLICE: usize = 250;
+
 /// Characters of a note.
 const NOTE: usize = 96;
 
@@ -61,42 +67,67 @@ fn step(ns: i64, worded: bool) -> f64 {
     if worded { least + more.min(50.0) } else { least + (more - 8.0).clamp(0.0, 40.0) }
 }
 
-/// Draws the arrows of a connection.
+/// Draws the arrows of a connection, in pictures that lie one below the other without a gap.
 pub(super) fn arrows(chart: &Chart, svg: &mut String) {
     let crowd = chart.arrows.len() > CROWD;
-    let mut y = 24.0;
-    let mut body = String::new();
+    let mut slice = Slice { y: 24.0, ..Slice::default() };
     let mut last: Option<&Arrow> = None;
-    let mut note_free = 0.0;
+    let mut wordless = 0;
     for arrow in &chart.arrows {
-        let worded = !crowd || arrow.matters || arrow.lost;
+        if slice.count == SLICE {
+            slice.end(svg);
+        }
+        wordless += 1;
+        let worded = !crowd || arrow.matters || arrow.lost || wordless == MILESTONE;
+        if worded {
+            wordless = 0;
+        }
         let pause = last.map_or(0, |before| arrow.time.saturating_sub(before.time));
-        let down = step(pause, worded);
+        // At the top of a picture there must be room for what is above the arrow.
+        let down = step(pause, worded).max(if slice.count == 0 { 17.0 } else { 0.0 });
         if pause >= 100_000_000 {
-            let middle = y + down / 2.0 + 4.0;
+            let middle = slice.y + down / 2.0 + 4.0;
             let said = escaped(&say::pause(pause));
             let _ = writeln!(
-                body,
+                slice.body,
                 "<text class=\"pause\" x=\"{}\" y=\"{middle:.0}\">{said}</text>",
                 (LEFT + RIGHT) / 2.0
             );
-            y += 12.0;
+            slice.y += 12.0;
         }
-        y += down;
-        one(chart.summary.id, arrow, y, worded, &mut note_free, &mut body);
+        slice.y += down;
+        one(chart.summary.id, arrow, slice.y, worded, &mut slice.note_free, &mut slice.body);
+        slice.count += 1;
         last = Some(arrow);
     }
-    let height = y + 40.0;
-    let _ = writeln!(
-        svg,
-        "<svg class=\"sequence\" viewBox=\"0 0 {WIDTH} {height:.0}\" width=\"{WIDTH}\" height=\"{height:.0}\" role=\"img\">"
-    );
-    for x in [LEFT, RIGHT] {
-        let _ =
-            writeln!(svg, "<line class=\"life\" x1=\"{x}\" y1=\"0\" x2=\"{x}\" y2=\"{:.0}\"/>", height - 8.0);
+    slice.y += 20.0;
+    slice.end(svg);
+}
+
+/// A part of a long picture: browsers lay out and paint only those that are in sight.
+#[derive(Default)]
+struct Slice {
+    body: String,
+    count: usize,
+    y: f64,
+    note_free: f64,
+}
+
+impl Slice {
+    fn end(&mut self, svg: &mut String) {
+        let height = (self.y + FALL + 5.0).ceil();
+        let _ = writeln!(
+            svg,
+            "<svg class=\"sequence\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
+             style=\"contain-intrinsic-size:{WIDTH}px {height}px\" role=\"img\">"
+        );
+        for x in [LEFT, RIGHT] {
+            let _ = writeln!(svg, "<line class=\"life\" x1=\"{x}\" y1=\"0\" x2=\"{x}\" y2=\"{height}\"/>");
+        }
+        svg.push_str(&self.body);
+        svg.push_str("</svg>\n");
+        *self = Self { note_free: self.note_free - height, ..Self::default() };
     }
-    svg.push_str(&body);
-    svg.push_str("</svg>\n");
 }
 
 fn one(id: u64, arrow: &Arrow, y: f64, worded: bool, note_free: &mut f64, svg: &mut String) {

@@ -22,7 +22,7 @@ h1 { font-size: 20px; } h2 { font-size: 16px; margin: 32px 0 4px; } p { margin: 
 .ends { position: sticky; top: 0; background: var(--paper); border-bottom: 1px solid var(--rule); width: 1240px;
   height: 26px; margin-top: 12px; z-index: 1; }
 .ends b { position: absolute; transform: translateX(-50%); white-space: nowrap; }
-svg { display: block; overflow: visible; } svg text { font: 11px ui-monospace, monospace; fill: var(--ink); }
+svg { display: block; overflow: visible; } .sequence { content-visibility: auto; } svg text { font: 11px ui-monospace, monospace; fill: var(--ink); }
 .life { stroke: var(--rule); stroke-width: 2; } .p path { fill: none; stroke-width: 1.4; }
 .p:hover path, .p:target path { stroke-width: 3; }
 .data path, i.data, circle.data { stroke: var(--data); color: var(--data); }
