@@ -122,7 +122,9 @@ impl LocalRing {
 fn copy_in(ring: &mut [u8], start: usize, piece: &[u8]) {
     let (first, second) = piece.split_at(piece.len().min(ring.len() - start));
     ring[start..start + first.len()].copy_from_slice(first);
-    ring[..second.len()].copy_from_slice(second);
+    if !second.is_empty() {
+        ring[..second.len()].copy_from_slice(second);
+    }
 }
 
 #[cfg(test)]

@@ -145,12 +145,12 @@ impl Template {
     #[inline]
     pub(crate) fn write(&self, out: &mut [u8], transport_len: usize, id: u16, ecn: Ecn) {
         // Of a known length it is a few moves. What lies behind the headers is written later.
-        match out.first_chunk_mut::<MAX_LEN>() {
-            Some(out) => *out = self.bytes,
-            None => {
-                let Some(out) = out.get_mut(..self.len) else { return };
-                out.copy_from_slice(&self.bytes[..self.len]);
-            }
+        if let Some(out) = out.first_chunk_mut::<MAX_LEN>() {
+            *out = self.bytes;
+        } else if out.len() >= self.len {
+            self.copy_short(out);
+        } else {
+            return;
         }
         if (self.link, self.v6) == (ETHERNET, false)
             && let Some(ip) = out.get_mut(ETHERNET..).and_then(|out| out.first_chunk_mut::<20>())
@@ -163,6 +163,15 @@ impl Template {
             ip[4..6].copy_from_slice(&(transport_len as u16).to_be_bytes());
         } else if let Some(ip) = ip.first_chunk_mut() {
             self.finish_v4(ip, transport_len, id, ecn);
+        }
+    }
+
+    /// Out of line, so that it does not become one copy of unknown length with the usual one.
+    #[cold]
+    #[inline(never)]
+    fn copy_short(&self, out: &mut [u8]) {
+        for (to, from) in out.iter_mut().zip(&self.bytes[..self.len]) {
+            *to = *from;
         }
     }
 

@@ -21,22 +21,33 @@ impl Connection {
     /// Takes a segment that belongs to this connection. See [`Received`] for what the caller then does.
     pub fn on_segment(&mut self, now: Instant, segment: &Segment<'_>) -> Received {
         let mut out = Received::default();
+        self.take_segment(now, segment, &mut out);
+        out
+    }
+
+    /// The same, noting in `out`, which is as new, what the caller then does: it is too large to be handed on.
+    #[inline]
+    pub fn take_segment(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) {
         self.cold.stats.segs_in += 1;
-        if self.predicted(now, segment, &mut out) {
-            return out;
+        if !self.predicted(now, segment, out) {
+            self.in_any_state(now, segment, out);
         }
+    }
+
+    /// What was not predicted.
+    #[inline(never)]
+    fn in_any_state(&mut self, now: Instant, segment: &Segment<'_>, out: &mut Received) {
         match self.hot.state {
             State::Closed => {
                 out.dropped = Some(DropCause::Closed);
                 out.reply = reset_for(segment);
             }
-            State::SynSent => self.in_syn_sent(now, segment, &mut out),
-            _ => self.in_other_states(now, segment, &mut out),
+            State::SynSent => self.in_syn_sent(now, segment, out),
+            _ => self.in_other_states(now, segment, out),
         }
         if self.hot.state == State::Closed && self.cold.close_reason.is_some() {
             out.events.insert(Events::CLOSED);
         }
-        out
     }
 
     /// Header prediction: an established connection without holes or losses, the next segment in order or

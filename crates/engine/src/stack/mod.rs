@@ -45,6 +45,7 @@ use crate::flow::BoxedService;
 use crate::flow_table::{FlowHasher, FlowKey, FlowTable};
 use crate::flows::Flows;
 use crate::neighbor::NeighborCache;
+use crate::packet::NO_FLOW;
 use crate::ring::{ByteConsumer, ByteProducer, byte_ring};
 use crate::route::RouteTable;
 use crate::segment_log::AckedSegment;
@@ -187,6 +188,8 @@ pub(crate) struct Stack {
     datagram_id: u16,
     /// What the packet at hand has turned out to mean.
     note: Note,
+    /// The flow of the last ordinary packet.
+    recent: u32,
 }
 
 impl Stack {
@@ -268,6 +271,7 @@ impl Stack {
             account,
             datagram_id: seeds[2] as u16,
             note: Note::None,
+            recent: NO_FLOW,
             config,
         }
     }

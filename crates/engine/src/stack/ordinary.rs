@@ -13,7 +13,7 @@ use super::tcp::Arrival;
 use crate::account::Phase;
 use crate::flow::App;
 use crate::flow_table::FlowKey;
-use crate::packet::{Egress, RxPacket};
+use crate::packet::{Egress, NO_FLOW, RxPacket};
 use crate::service::About;
 use crate::template::Medium;
 
@@ -40,12 +40,15 @@ impl Stack {
             return false;
         }
         let before = self.account.enter(Phase::LookUp);
-        let foreseen = self.flows.at(packet.flow).is_some_and(|flow| flow.key == key).then_some(packet.flow);
+        // What nobody has foreseen may follow on what came before it.
+        let guess = if packet.flow == NO_FLOW { self.recent } else { packet.flow };
+        let foreseen = self.flows.at(guess).is_some_and(|flow| flow.key == key).then_some(guess);
         let Some(index) = foreseen.or_else(|| self.table.find(&key)) else {
             self.account.back(before);
             return false;
         };
         let _ = self.account.enter(Phase::Tcp);
+        self.recent = index;
         self.counters.segs_in += 1;
         self.wake_flow(index);
         let options = TcpOptions { timestamps: read.timestamps, ..TcpOptions::default() };
@@ -59,7 +62,8 @@ impl Stack {
             self.segment(now, index, &arrival, egress);
             return true;
         }
-        let received = flow.conn.on_segment(now, &segment);
+        let mut received = Received::default();
+        flow.conn.take_segment(now, &segment, &mut received);
         if received.is_plain() && !flow.conn.has_holes() && flow.held.reassembly == 0 {
             let payload = packet.head.get(read.payload..read.end).unwrap_or_default();
             if self.settle_plain(now, index, &received, payload) {
