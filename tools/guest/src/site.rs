@@ -76,8 +76,10 @@ impl Host {
         let text = self.run("ethtool", &["-S", self.nic])?;
         let numbered = text.lines().filter_map(|line| {
             let (name, value) = line.trim().split_once(':')?;
+            // igb has rx_queue_0_packets, virtio_net rx0_xdp_packets.
             let rest = name.strip_prefix("rx")?.strip_suffix("_packets")?;
-            let queue: usize = rest.strip_prefix("_queue_").unwrap_or(rest).parse().ok()?;
+            let rest = rest.strip_prefix("_queue_").or_else(|| rest.strip_suffix("_xdp")).unwrap_or(rest);
+            let queue: usize = rest.parse().ok()?;
             Some((queue, value.trim().parse().ok()?))
         });
         let mut counts: Vec<(usize, u64)> = numbered.collect();

@@ -123,7 +123,7 @@ impl Machine<'_> {
                 match queues {
                     1 => (Links::Hub, "virtio-net-pci", dma.to_owned()),
                     _ => {
-                        let spread = format!(",mq=on,rss=on,hash=on,vectors={}", 2 * queues + 2);
+                        let spread = format!(",mq=on,vectors={}", 2 * queues + 2);
                         (Links::Taps, "virtio-net-pci", format!("{dma}{spread}"))
                     }
                 }
