@@ -1,16 +1,13 @@
 //! The engine over the pump, its second transmit path, against kernel peers. Needs root.
 
-use std::net::Shutdown;
+mod exchange;
+
 use std::time::{Duration, Instant};
 
-use bypath::{Engine, EngineBuilder, LoadPolicy, TcpStream, TransmitPath};
-use bypath_lab::{Lab, LabBuilder, Pattern, TcpJob, TcpService, kernel_tcp};
+use bypath::{Engine, EngineBuilder, LoadPolicy, TransmitPath};
+use bypath_lab::{Lab, LabBuilder};
 
-const MIB: u64 = 1 << 20;
-/// Longer than anything here takes: a test that waits for it has failed.
-const LONG: Duration = Duration::from_secs(60);
-const OURS: Pattern = Pattern::new(1);
-const THEIRS: Pattern = Pattern::new(2);
+use exchange::{LONG, MIB, assert_all_arrived, exchange, service};
 
 fn lab() -> LabBuilder {
     Lab::builder().name_prefix("p").gro(true)
@@ -31,35 +28,10 @@ fn eager() -> LoadPolicy {
     }
 }
 
-/// Sends and receives so many bytes at once over a new connection, and checks them at both ends.
-fn exchange(engine: &Engine, service: &TcpService, bytes: u64) {
-    let stream = TcpStream::connect_timeout(engine, service.address(), LONG).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            assert_eq!(std::io::copy(&mut OURS.reader(bytes), &mut &stream).unwrap(), bytes);
-            stream.shutdown(Shutdown::Write).unwrap();
-        });
-        let (mut received, mut mismatch) = (0, None);
-        kernel_tcp::receive(&stream, Some(THEIRS), &mut received, &mut mismatch).unwrap();
-        assert_eq!((received, mismatch), (bytes, None));
-    });
-}
-
-fn service(lab: &Lab, bytes: u64) -> TcpService {
-    let job = TcpJob::Exchange(THEIRS, bytes, OURS);
-    TcpService::start(lab.far(), lab.far().at(9000), job).unwrap()
-}
-
-fn assert_all_arrived(service: &TcpService, connections: usize, bytes: u64) {
-    for report in service.reports(connections, LONG).unwrap() {
-        assert_eq!((report.received, report.mismatch, report.error), (bytes, None, None));
-    }
-}
-
 #[test]
 fn netns_64_mib_each_way_are_intact_over_the_pump() {
     let lab = lab().up().unwrap();
-    let service = service(&lab, 64 * MIB);
+    let service = service(lab.far(), 64 * MIB);
     let engine = engine(&lab).transmit_path(TransmitPath::Pump).start().unwrap();
     assert_eq!((engine.info().transmit_path.as_str(), engine.info().pump_core), ("pump", Some(0)));
     exchange(&engine, &service, 64 * MIB);
@@ -74,7 +46,7 @@ fn netns_64_mib_each_way_are_intact_over_the_pump() {
 #[test]
 fn netns_two_workers_share_one_pump() {
     let lab = lab().queues(2).up().unwrap();
-    let service = service(&lab, 4 * MIB);
+    let service = service(lab.far(), 4 * MIB);
     let builder = engine(&lab).cores(vec![0, 1]).pump_core(1).transmit_path(TransmitPath::Pump);
     let engine = builder.start().unwrap();
     std::thread::scope(|scope| {
@@ -92,7 +64,7 @@ fn netns_two_workers_share_one_pump() {
 #[test]
 fn netns_auto_takes_the_pump_under_load_and_leaves_it_when_idle() {
     let lab = lab().up().unwrap();
-    let service = service(&lab, 32 * MIB);
+    let service = service(lab.far(), 32 * MIB);
     let engine = engine(&lab).transmit_path(TransmitPath::Auto).pump_policy(eager()).start().unwrap();
     assert_eq!(engine.info().without_pump, None);
     for round in 0..2 {
@@ -114,7 +86,7 @@ fn netns_auto_takes_the_pump_under_load_and_leaves_it_when_idle() {
 #[test]
 fn netns_auto_goes_on_by_the_ring_where_the_peer_takes_nothing_from_the_pump() {
     let lab = lab().gro(false).up().unwrap();
-    let service = service(&lab, 32 * MIB);
+    let service = service(lab.far(), 32 * MIB);
     let engine = engine(&lab).transmit_path(TransmitPath::Auto).pump_policy(eager()).start().unwrap();
     let started = Instant::now();
     let trouble = loop {

@@ -1,39 +1,22 @@
 //! Many queues: changes under load, hand-off between workers, and what is said at the start. Needs root.
 
-use std::net::Shutdown;
+mod exchange;
+
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use bypath::{Engine, EngineBuilder, TcpStream};
-use bypath_lab::{Lab, Pattern, TcpJob, TcpService, kernel_tcp};
+use bypath::{Engine, EngineBuilder};
+use bypath_lab::Lab;
 
-const MIB: u64 = 1 << 20;
-const LONG: Duration = Duration::from_secs(60);
-const OURS: Pattern = Pattern::new(1);
-const THEIRS: Pattern = Pattern::new(2);
+use exchange::{MIB, assert_all_arrived, exchange, service};
 
 fn engine(lab: &Lab) -> EngineBuilder {
     Engine::builder().netns(lab.near().netns()).interface(lab.near().interface())
 }
 
-fn exchange(engine: &Engine, service: &TcpService, bytes: u64) {
-    let stream = TcpStream::connect_timeout(engine, service.address(), LONG).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            assert_eq!(std::io::copy(&mut OURS.reader(bytes), &mut &stream).unwrap(), bytes);
-            stream.shutdown(Shutdown::Write).unwrap();
-        });
-        let (mut received, mut mismatch) = (0, None);
-        kernel_tcp::receive(&stream, Some(THEIRS), &mut received, &mut mismatch).unwrap();
-        assert_eq!((received, mismatch), (bytes, None));
-    });
-}
-
 #[test]
 fn netns_flows_stay_whole_while_ethtool_changes_the_queues() {
     let lab = Lab::builder().name_prefix("q").queues(2).up().unwrap();
-    let job = TcpJob::Exchange(THEIRS, 16 * MIB, OURS);
-    let service = TcpService::start(lab.far(), lab.far().at(9000), job).unwrap();
+    let service = service(lab.far(), 16 * MIB);
     let engine = engine(&lab).cores(vec![0, 1]).start().unwrap();
     let over = AtomicBool::new(false);
     let changes = std::thread::scope(|scope| {
@@ -54,9 +37,7 @@ fn netns_flows_stay_whole_while_ethtool_changes_the_queues() {
         assert_eq!(outcomes, [true; 4]);
         changer.join().unwrap()
     });
-    for report in service.reports(4, LONG).unwrap() {
-        assert_eq!((report.received, report.mismatch, report.error), (16 * MIB, None, None));
-    }
+    assert_all_arrived(&service, 4, 16 * MIB);
     assert!(changes >= 2, "the queues changed only {changes} times");
     let stats = engine.stop();
     assert!(stats.handed_off > 0, "no packet came to the other worker: {:?}", stats.workers);
@@ -65,8 +46,7 @@ fn netns_flows_stay_whole_while_ethtool_changes_the_queues() {
 #[test]
 fn netns_queues_that_are_served_cannot_be_taken_away() {
     let lab = Lab::builder().name_prefix("q").queues(2).up().unwrap();
-    let service =
-        TcpService::start(lab.far(), lab.far().at(9000), TcpJob::Exchange(THEIRS, MIB, OURS)).unwrap();
+    let service = service(lab.far(), MIB);
     let engine = engine(&lab).start().unwrap();
     let refused = lab.near().output("ethtool", &["-L", lab.near().interface(), "rx", "1"]);
     assert!(refused.is_err(), "{refused:?}");
