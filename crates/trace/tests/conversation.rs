@@ -57,6 +57,35 @@ fn three_duplicates_cause_a_fast_retransmission_and_recovery_goes_on() {
 }
 
 #[test]
+fn identifications_that_are_counted_tell_what_was_overtaken() {
+    let mut talk = Talk::open();
+    for n in 0..10 {
+        talk.id(100 + n as u16).client(1 + n * 100, 100, A, 1);
+    }
+    // 110 and 111 are not there yet, 112 is.
+    talk.id(112).client(1_201, 100, A, 1);
+    // At once, and yet it was sent again: the number is a later one.
+    let again = talk.id(113).client(1_001, 100, A, 1);
+    assert!(again.is(Marks::RETRANSMISSION) && !again.is(Marks::OUT_OF_ORDER));
+    // After more than a round trip, and yet only overtaken.
+    let late = talk.after(500 * MS).id(111).client(1_101, 100, A, 1);
+    assert!(late.is(Marks::OUT_OF_ORDER) && !late.is(Marks::RETRANSMISSION));
+}
+
+#[test]
+fn identifications_that_are_not_counted_tell_nothing() {
+    for id in [|_: u16| 0, |n: u16| n.wrapping_mul(0x9e37)] {
+        let mut talk = Talk::open();
+        for n in 0..10 {
+            talk.id(id(n as u16)).client(1 + n * 100, 100, A, 1);
+        }
+        talk.id(id(12)).client(1_201, 100, A, 1);
+        assert!(talk.id(id(13)).client(1_001, 100, A, 1).is(Marks::OUT_OF_ORDER));
+        assert!(talk.after(500 * MS).id(id(11)).client(1_101, 100, A, 1).is(Marks::RETRANSMISSION));
+    }
+}
+
+#[test]
 fn sack_tells_what_is_missing_and_causes_a_retransmission() {
     let mut talk = Talk::open();
     for n in 0..3 {

@@ -3,7 +3,7 @@
 
 use super::observation::{Again, Cause};
 use super::segment::Segment;
-use super::side::{Recovery, Sent, Side};
+use super::side::{Gap, Recovery, Sent, Side};
 use super::spans::Offset;
 use crate::layers::TcpFlags;
 
@@ -32,7 +32,7 @@ pub(super) fn judge(x: &mut Side, y: &Side, from: Offset, to: Offset, segment: &
     let (missing, gap) = x.missing(from, known);
     let arrived = y.ack.is_some_and(|ack| ack >= to);
     let wholly_missing = missing > 0 && missing == (known - from).max(0) as u64;
-    if wholly_missing && !arrived && is_late(x, y, from, gap.map(|g| (g.time, g.stamp)), segment) {
+    if wholly_missing && !arrived && is_late(x, y, from, gap, segment) {
         return Old::Late;
     }
     let before = x.overlapping(from, to).next().map(|sent| *sent).filter(|_| !wholly_missing);
@@ -55,15 +55,18 @@ pub(super) fn judge(x: &mut Side, y: &Side, from: Offset, to: Offset, segment: &
     })
 }
 
-/// Whether what fills a gap was sent before what showed the gap. Timestamps tell where they differ; else time does: to
-/// be asked for and sent again takes a round trip.
-fn is_late(x: &Side, y: &Side, from: Offset, gap: Option<(i64, Option<u32>)>, segment: &Segment<'_>) -> bool {
+/// Whether what fills a gap was sent before what showed the gap. Timestamps tell where they differ, and identifications
+/// where they are counted; else time does: to be asked for and sent again takes a round trip.
+fn is_late(x: &Side, y: &Side, from: Offset, gap: Option<Gap>, segment: &Segment<'_>) -> bool {
     // Sent before the capture began, perhaps, but captured now.
-    let Some((noticed, stamp)) = gap else { return true };
+    let Some(Gap { time: noticed, stamp, id, .. }) = gap else { return true };
     if let (Some(own), Some(then)) = (segment.options.stamps.map(|s| s.value), stamp)
         && own != then
     {
         return own.wrapping_sub(then).cast_signed() < 0;
+    }
+    if let Some(before) = x.ids.is_before(segment.id, id) {
+        return before;
     }
     let asked = y.duplicates >= 3 && y.ack == Some(from);
     let round_trip = x.rtt.shortest().max(y.rtt.handshake).unwrap_or(NO_ROUND_TRIP);

@@ -138,10 +138,10 @@ impl Pass {
         if segment.span() == 0 || self.asks {
             if x.nxt.is_none() {
                 x.lowest = Some(self.from);
-                x.advance(self.from, self.from, segment.time.0, segment.options.stamps);
+                x.advance(self.from, self.from, segment);
             } else if segment.span() == 0 && x.nxt.is_some_and(|nxt| self.from > nxt) {
                 // Shows that something was sent that the capture lacks, or that is still on its way.
-                self.gap = x.advance(self.from, self.from, segment.time.0, segment.options.stamps);
+                self.gap = x.advance(self.from, self.from, segment);
                 self.marks.set(Marks::GAP, self.gap > 0);
             }
             return;
@@ -174,7 +174,7 @@ impl Pass {
             x.counts.bytes += u64::from(segment.len);
             x.remember(from, to, segment);
         }
-        self.gap = x.advance(from, to, segment.time.0, segment.options.stamps);
+        self.gap = x.advance(from, to, segment);
         self.marks.set(Marks::GAP, self.gap > 0);
         x.sent_time = segment.time.0;
         if segment.len > 0 {
@@ -205,6 +205,7 @@ impl Pass {
         x.counts.packets += 1;
         x.counts.wire_bytes += u64::from(segment.wire_len);
         x.counts.congestion_marks += u64::from(segment.congestion);
+        x.ids.note(segment.id);
         x.raw_window = segment.window;
         x.last_ack = self.ack.or(x.last_ack);
         if !self.asks {

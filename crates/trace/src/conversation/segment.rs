@@ -119,6 +119,8 @@ pub struct Segment<'a> {
     pub damaged: bool,
     /// Bytes of the whole packet on the wire.
     pub wire_len: u32,
+    /// The identification in the header of IPv4.
+    pub id: Option<u16>,
 }
 
 impl<'a> Segment<'a> {
@@ -148,6 +150,10 @@ impl<'a> Segment<'a> {
             congestion: class & 3 == 3,
             damaged: record.missing() == 0 && is_damaged(data, packet, tcp),
             wire_len: record.original_len,
+            id: match &packet.network {
+                Network::Ipv4(ip) => Some(ip.id),
+                _ => None,
+            },
         })
     }
 

@@ -7,7 +7,7 @@ use bypath_wire::seq::SeqNum;
 
 use super::counts::Counts;
 use super::rtt::RoundTrips;
-use super::segment::{Options, Segment, Stamps};
+use super::segment::{Options, Segment};
 use super::spans::{Offset, Spans};
 use super::state::Life;
 use crate::layers::TcpFlags;
@@ -45,9 +45,10 @@ pub(super) struct Sent {
 pub(super) struct Gap {
     pub(super) from: Offset,
     pub(super) to: Offset,
-    /// When it was noticed, and the timestamp of the segment that showed it.
+    /// When it was noticed, and the timestamp and identification of the segment that showed it.
     pub(super) time: i64,
     pub(super) stamp: Option<u32>,
+    pub(super) id: Option<u16>,
 }
 
 /// A loss recovery that goes on.
@@ -120,6 +121,43 @@ pub(super) struct Side {
     pub(super) right_checksums: i64,
     pub(super) rtt: RoundTrips,
     pub(super) counts: Counts,
+    pub(super) ids: Identifications,
+}
+
+/// What the identifications in the IPv4 headers of an end's packets tell of their order. Linux counts those of a TCP
+/// connection up, packet by packet, also where the bit against fragments is set and nobody needs them; others send
+/// zeros or random numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Identifications {
+    newest: Option<u16>,
+    /// How many have gone up a little, one after the other.
+    steps: u8,
+}
+
+impl Identifications {
+    /// So much at most goes missing, or is overtaken, at a time.
+    const FARTHEST: i16 = 256;
+    const BACK: i16 = -Self::FARTHEST;
+    /// So many that go up are no accident.
+    const ENOUGH: u8 = 8;
+
+    pub(super) fn note(&mut self, id: Option<u16>) {
+        match (self.newest, id) {
+            (Some(newest), Some(id)) => match id.wrapping_sub(newest).cast_signed() {
+                1..=Self::FARTHEST => *self = Self { newest: Some(id), steps: self.steps.saturating_add(1) },
+                Self::BACK..=0 => {}
+                _ => *self = Self { newest: Some(id), steps: 0 },
+            },
+            _ => *self = Self { newest: id, steps: 0 },
+        }
+    }
+
+    /// Whether `one` was sent before `other`, if that can be told.
+    pub(super) fn is_before(&self, one: Option<u16>, other: Option<u16>) -> Option<bool> {
+        let step = one?.wrapping_sub(other?).cast_signed();
+        let tells = self.steps >= Self::ENOUGH && step != 0 && step.unsigned_abs() <= Self::FARTHEST as u16;
+        tells.then_some(step < 0)
+    }
 }
 
 /// What an end has asked, and is to be answered.
@@ -212,7 +250,8 @@ impl Side {
     }
 
     /// Raises `nxt` to where a segment ends, and notes the gap before it.
-    pub(super) fn advance(&mut self, from: Offset, to: Offset, time: i64, stamps: Option<Stamps>) -> u64 {
+    pub(super) fn advance(&mut self, from: Offset, to: Offset, segment: &Segment<'_>) -> u64 {
+        let time = segment.time.0;
         let Some(nxt) = self.nxt else {
             (self.nxt, self.nxt_time) = (Some(to), time);
             return 0;
@@ -223,7 +262,8 @@ impl Side {
             if self.gaps.len() >= MOST_GAPS {
                 self.gaps.remove(0);
             }
-            self.gaps.push(Gap { from: nxt, to: from, time, stamp: stamps.map(|s| s.value) });
+            let stamp = segment.options.stamps.map(|s| s.value);
+            self.gaps.push(Gap { from: nxt, to: from, time, stamp, id: segment.id });
         }
         if to > nxt {
             (self.nxt, self.nxt_time) = (Some(to), time);

@@ -145,6 +145,7 @@ mod tests {
             congestion: false,
             damaged: false,
             wire_len: 0,
+            id: None,
         }
     }
 

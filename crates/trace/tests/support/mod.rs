@@ -34,6 +34,7 @@ pub(crate) fn segment(number: u64, from: SocketAddr, to: SocketAddr) -> Segment<
         congestion: false,
         damaged: false,
         wire_len: 54,
+        id: None,
     }
 }
 
@@ -44,6 +45,7 @@ pub(crate) struct Talk {
     number: u64,
     now: i64,
     window: u16,
+    id: Option<u16>,
 }
 
 impl Default for Talk {
@@ -54,7 +56,7 @@ impl Default for Talk {
 
 impl Talk {
     pub(crate) fn starting(client: u32, server: u32) -> Self {
-        Self { table: Table::default(), isn: [client, server], number: 0, now: 0, window: 512 }
+        Self { table: Table::default(), isn: [client, server], number: 0, now: 0, window: 512, id: None }
     }
 
     /// After a handshake that took ten milliseconds.
@@ -72,6 +74,12 @@ impl Talk {
 
     pub(crate) fn after(&mut self, ns: i64) -> &mut Self {
         self.now += ns;
+        self
+    }
+
+    /// The identification of what comes next.
+    pub(crate) fn id(&mut self, id: u16) -> &mut Self {
+        self.id = Some(id);
         self
     }
 
@@ -102,6 +110,7 @@ impl Talk {
         segment.ack = SeqNum(peer) + ack as u32;
         segment.flags = flags;
         segment.window = self.window;
+        segment.id = self.id;
         segment.options = Options::read(options);
         segment.len = len;
         segment.payload = &ZEROS[..len as usize];
