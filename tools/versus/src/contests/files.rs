@@ -19,19 +19,17 @@ pub(super) fn contest<'a>(options: &'a Options, place: &'a Place, wire: &'a Wire
         let served = Served::start(place, wire, &[])?;
         get(options, place, wire, HTTP_PORT, served.id())
     };
-    // Under load the server changes over to the pump, on the processor that its clients leave.
-    let by_pump = ["--tx", "auto", "--pump-core"].map(str::to_owned).into_iter();
-    let by_pump: Vec<String> = by_pump.chain([place.sender().to_string()]).collect();
-    let curl_pump = {
-        let by_pump = by_pump.clone();
-        move || {
-            let _gro = TakesPumped::at(plain)?;
-            let served = Served::start(place, wire, &by_pump.iter().map(String::as_str).collect::<Vec<_>>())?;
-            curl(options, plain, HTTP_PORT, served.id())
-        }
+    // The pump has the processor that the server leaves.
+    let by =
+        move |tx: &str| Served::start(place, wire, &["--tx", tx, "--pump-core", &place.sender().to_string()]);
+    let curl_pump = move || {
+        let _gro = TakesPumped::at(plain)?;
+        let served = by("pump")?;
+        curl(options, plain, HTTP_PORT, served.id())
     };
     let get_pump = move || {
-        let served = Served::start(place, wire, &by_pump.iter().map(String::as_str).collect::<Vec<_>>())?;
+        // Before a client is there nobody takes pumped frames: the server changes over under load.
+        let served = by("auto")?;
         let large = url(wire, HTTP_PORT);
         let args = ["get", "--json", "-o", "/dev/null", "--max-time", "120", &large];
         let mut command = bypath(place, plain.lab.near(), place.receiver(), &args);
@@ -49,7 +47,7 @@ pub(super) fn contest<'a>(options: &'a Options, place: &'a Place, wire: &'a Wire
             ours("get from nginx", Box::new(get_nginx)),
             ours("curl from serve", Box::new(curl_serve)),
             ours("get from serve", Box::new(get_serve)),
-            ours("curl, with GRO, from serve by auto", Box::new(curl_pump)),
+            ours("curl, with GRO, from serve by pump", Box::new(curl_pump)),
             ours("get from serve by auto", Box::new(get_pump)),
         ],
         peers: vec![
