@@ -6,8 +6,12 @@ use crate::options::Options;
 use crate::program::{json, number, with_processor_time};
 use crate::wire::{IPERF_PORT, Place, STREAM_PORT, Served, Side, Wire, both_cores, client, client_with_pump};
 
+/// The largest MTU that a pump can send: its frames are of one page.
+const LARGEST_PUMPED: u32 = 3306;
+
 pub(super) fn contest<'a>(options: &'a Options, place: &'a Place, wire: &'a Wire) -> Contest<'a> {
-    let ours = place.paths.iter().map(|tx| Ours {
+    let fits = |tx: &&&str| **tx != "pump" || wire.mtu <= LARGEST_PUMPED;
+    let ours = place.paths.iter().filter(fits).map(|tx| Ours {
         subject: Subject::new(*tx, move || ours(options, place, wire, tx)),
         ceiling: Some(Subject::new(format!("raw frames by {tx}"), move || ceiling(options, place, wire, tx))),
     });
