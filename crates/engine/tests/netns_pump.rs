@@ -40,9 +40,7 @@ fn netns_64_mib_each_way_are_intact_over_the_pump() {
     assert_eq!(stats.tx_pumped, stats.tx_packets);
     let pump = stats.pump.unwrap();
     // One frame more than the packets tried the interface out.
-    // A kernel that is slow to take packets loses some, as any receiver does, and TCP sends them again: they are counted.
-    assert_eq!((pump.sent + pump.dropped, pump.refused), (stats.tx_packets + 1, 0), "{:?}", pump.trouble);
-    assert!(pump.dropped <= stats.retransmits, "{pump:?}, {} sent again", stats.retransmits);
+    assert_eq!((pump.sent, pump.dropped, pump.refused), (stats.tx_packets + 1, 0, 0), "{:?}", pump.trouble);
 }
 
 #[test]
@@ -89,8 +87,10 @@ fn netns_auto_takes_the_pump_under_load_and_leaves_it_when_idle() {
     let stats = engine.stop();
     assert!(stats.tx_pumped < stats.tx_packets, "{stats:?}");
     let pump = stats.pump.unwrap();
-    assert_eq!(pump.refused, 0);
+    // A kernel that is slow to take packets loses some, as any receiver does: then it is told, and TCP has sent them again.
+    assert_eq!(pump.refused, 0, "{pump:?}");
     assert_eq!(pump.trouble.is_some(), pump.dropped > 0, "{pump:?}");
+    assert!(pump.dropped <= stats.retransmits, "{pump:?}, {} sent again", stats.retransmits);
 }
 
 #[test]
