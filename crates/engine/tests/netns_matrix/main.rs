@@ -74,12 +74,18 @@ fn pair(lab: &Lab, engine: &Engine, way: Way) -> Pair {
         let theirs = lab.far().run(|| KernelStream::connect(listener.local_addr())).unwrap().unwrap();
         (listener.accept().unwrap().0, theirs)
     };
+    let pair = (ours, theirs);
+    limit(&pair);
+    pair
+}
+
+/// No read or write takes longer than [`LONG`].
+fn limit((ours, theirs): &Pair) {
     theirs.set_read_timeout(Some(LONG)).unwrap();
     theirs.set_write_timeout(Some(LONG)).unwrap();
     ours.set_read_timeout(Some(LONG)).unwrap();
     ours.set_write_timeout(Some(LONG)).unwrap();
     assert_eq!(ours.peer_addr(), theirs.local_addr().unwrap());
-    (ours, theirs)
 }
 
 fn send(mut stream: impl Write, pattern: Pattern, len: u64) {
