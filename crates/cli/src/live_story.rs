@@ -127,22 +127,17 @@ impl Teller {
 }
 
 fn one(story: &mut Story, packet: &TapRecord<'_>, number: u64, out: &mut dyn Write) -> io::Result<()> {
-    let mut comments: Vec<String> = packet.remarks().collect();
-    if packet.missed_before > 0 {
-        comments.push(format!(
-            "{} packets before this one are missing: the story did not keep up",
-            packet.missed_before
-        ));
-    }
+    let comments: Vec<String> = packet.remarks().collect();
     let record = Record {
         number,
         time: Timestamp(packet.time_ns),
         link: LinkType::ETHERNET,
-        interface: None,
         direction: Some(if packet.is_sent() { Direction::Out } else { Direction::In }),
+        missed_before: packet.missed_before,
         original_len: packet.original_len,
         data: packet.data,
         comments: &comments,
+        ..Record::default()
     };
     story.record(&record, out)?;
     out.flush()

@@ -171,11 +171,9 @@ fn watch(args: &TraceArgs, printer: &mut Printer) -> Result<(), Failure> {
             number,
             time,
             link,
-            interface: None,
-            direction: None,
             original_len: packet.header.len,
             data: packet.data,
-            comments: &[],
+            ..Record::default()
         };
         if let Some(file) = &mut file {
             file.add(&record)?;

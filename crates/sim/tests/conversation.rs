@@ -66,7 +66,7 @@ fn record(packet: &Packet, number: u64) -> Record<'_> {
         direction: Some(packet.direction),
         original_len: packet.data.len() as u32,
         data: &packet.data,
-        comments: &[],
+        ..Record::default()
     }
 }
 

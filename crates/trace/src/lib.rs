@@ -10,6 +10,7 @@ pub mod diagram;
 pub mod filter;
 pub mod layers;
 mod numbers;
+mod packet_options;
 pub mod ppp;
 mod printable;
 pub mod read;
@@ -19,4 +20,4 @@ pub mod style;
 pub mod vj;
 pub mod write;
 
-pub use record::{Direction, LinkType, Record, Timestamp};
+pub use record::{Direction, LinkType, Record, Timestamp, XdpAction};

@@ -57,8 +57,34 @@ impl LinkType {
     pub const LINUX_SLL2: Self = Self(276);
 }
 
+/// What an XDP program returns: the kernel's `XDP_…` of `linux/bpf.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum XdpAction {
+    /// The program has failed.
+    Aborted = 0,
+    /// Nobody gets it.
+    Drop = 1,
+    /// The kernel gets it.
+    Pass = 2,
+    /// Back out of the interface that it came by.
+    Tx = 3,
+    /// To another interface, CPU, or AF_XDP socket.
+    Redirect = 4,
+}
+
+impl XdpAction {
+    /// The action of this number, if there is one.
+    #[must_use]
+    pub fn from_number(number: u64) -> Option<Self> {
+        [Self::Aborted, Self::Drop, Self::Pass, Self::Tx, Self::Redirect]
+            .into_iter()
+            .find(|action| *action as u64 == number)
+    }
+}
+
 /// One packet of a capture.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Its place in the capture, from 1.
     pub number: u64,
@@ -70,6 +96,12 @@ pub struct Record<'a> {
     pub interface: Option<u32>,
     /// Which way it went, where the format tells.
     pub direction: Option<Direction>,
+    /// The queue of the interface that it came on or left by, where the format tells.
+    pub queue: Option<u32>,
+    /// Packets that are missing between the one before and this, as far as the format tells.
+    pub missed_before: u64,
+    /// What an XDP program has decided about it, where the format tells.
+    pub verdict: Option<XdpAction>,
     /// Its length on the wire, bytes; `data` is shorter where the capture has cut it.
     pub original_len: u32,
     /// The bytes that were captured.

@@ -83,7 +83,7 @@ fn tell(packets: &[Made]) {
                 direction: packet.outward.map(|out| if out { Direction::Out } else { Direction::In }),
                 original_len: (packet.data.len() as u32).saturating_add(packet.more),
                 data: &packet.data,
-                comments: &[],
+                ..Record::default()
             };
             style.record(&record, &mut out).unwrap();
         }

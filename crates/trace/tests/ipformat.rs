@@ -193,7 +193,7 @@ fn a_capture_file_of_both_interfaces_is_printed_the_same() {
 fn record<'a>(link: LinkType, data: &'a [u8], direction: Option<Direction>) -> Record<'a> {
     let original_len = data.len() as u32;
     let time = Timestamp(0);
-    Record { number: 1, time, link, interface: None, direction, original_len, data, comments: &[] }
+    Record { number: 1, time, link, direction, original_len, data, ..Record::default() }
 }
 
 fn print_one(style: &mut Ipformat, record: &Record<'_>) -> String {

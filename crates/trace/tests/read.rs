@@ -3,7 +3,7 @@
 mod peer;
 
 use bypath_trace::read::{Capture, Format, ReadError};
-use bypath_trace::{Direction, LinkType, Timestamp};
+use bypath_trace::{Direction, LinkType, Timestamp, XdpAction};
 use peer::build::{ethernet, pcap, udp_over_v4};
 
 fn frame() -> Vec<u8> {
@@ -49,7 +49,12 @@ fn section(big: bool) -> Vec<u8> {
         body.extend(options);
         block(big, 6, &body)
     };
-    let options = [&two(1)[..], &two(5), b"a not\0\0\0", &two(2), &two(4), &four(2), &[0; 4]].concat();
+    let eight = |number: u64| if big { number.to_be_bytes() } else { number.to_le_bytes() };
+    let note = [&two(1)[..], &two(5), b"a not\0\0\0", &two(2), &two(4), &four(2)].concat();
+    let missing = [&two(4)[..], &two(8), &eight((1 << 32) + 9)].concat();
+    let queue = [&two(6)[..], &two(4), &four(3)].concat();
+    let verdict = [&two(7)[..], &two(9), &[2], &eight(4), &[0; 3]].concat();
+    let options = [note, missing, queue, verdict, vec![0; 4]].concat();
     file.extend(packet(0, 5, &data, &options));
     file.extend(packet(1, 7, &data[14..], &[]));
     file.extend(block(big, 3, &[&four(data.len() as u32)[..], &data].concat()));
@@ -93,7 +98,7 @@ fn the_classic_format_is_read_in_every_order_and_unit() {
 }
 
 #[test]
-fn blocks_are_read_with_interfaces_directions_and_comments() {
+fn blocks_are_read_with_interfaces_and_what_each_packet_says_of_itself() {
     for big in [false, true] {
         // Two sections: the interfaces of the first are not those of the second.
         let file = [section(big), section(!big)].concat();
@@ -106,7 +111,10 @@ fn blocks_are_read_with_interfaces_directions_and_comments() {
                 (Timestamp((1 << 32) + 5), ["a not".to_owned()].as_slice())
             );
             assert_eq!((first.number, first.data), (round * 3 + 1, frame().as_slice()));
+            assert_eq!((first.queue, first.missed_before), (Some(3), (1 << 32) + 9));
+            assert_eq!(first.verdict, Some(XdpAction::Redirect));
             let second = capture.next_record().unwrap().unwrap();
+            assert_eq!((second.queue, second.missed_before, second.verdict), (None, 0, None));
             assert_eq!((second.link, second.time), (LinkType::RAW, Timestamp(((1 << 32) + 7) * 1000)));
             assert!(second.comments.is_empty() && second.direction.is_none());
             let third = capture.next_record().unwrap().unwrap();

@@ -131,3 +131,20 @@ fn compressed_packets_are_told_as_what_they_carry() {
     assert_eq!(after(&story), after(&plain));
     assert!(story.iter().any(|line| line.contains("\"+OK")), "{story:#?}");
 }
+
+#[test]
+fn a_story_says_where_the_capture_did_not_keep_up() {
+    let packets = vectors::ftp_download();
+    let tell = |detail, missing: [u64; 2]| {
+        let (mut story, mut out) = (Story::new(detail), Vec::new());
+        for (packet, missed_before) in packets.iter().zip(missing) {
+            let record = bypath_trace::Record { missed_before, ..packet.record() };
+            story.record(&record, &mut out).unwrap();
+        }
+        String::from_utf8(out).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let story = tell(Detail::Normal, [1, 12_000]);
+    assert!(story.contains("a packet before this one is missing"), "{story}");
+    assert!(story.contains("12,000 packets before this one are missing"), "{story}");
+    assert!(!tell(Detail::Normal, [0, 0]).contains("missing"));
+}

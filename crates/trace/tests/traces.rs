@@ -172,7 +172,7 @@ fn print(style: &mut dyn Style, packets: &[(Told, Vec<u8>)]) -> String {
             direction: told.direction,
             original_len: packet.len() as u32,
             data: packet,
-            comments: &[],
+            ..Record::default()
         };
         style.record(&record, &mut out).unwrap();
     }

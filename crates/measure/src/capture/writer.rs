@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use bypath::tap::{Tap, TapInterface, TapRecord};
 use bypath_trace::write::{
-    Interface, Packet, PcapngWriter, Preamble, RingFiles, Section, Statistics, XdpAction, block_len,
+    Interface, Packet, PcapngWriter, Preamble, RingFiles, Section, Statistics, block_len,
 };
-use bypath_trace::{Direction, LinkType, Timestamp};
+use bypath_trace::{Direction, LinkType, Timestamp, XdpAction};
 
 use super::CaptureSummary;
 use crate::export::{Output, OutputError};

@@ -232,11 +232,9 @@ mod tests {
                 number: 1,
                 time: crate::Timestamp(0),
                 link: link_type,
-                interface: None,
-                direction: None,
                 original_len: data.len() as u32,
                 data,
-                comments: &[],
+                ..Record::default()
             };
             link.unwrap(&record).map(|unwrapped| (unwrapped.direction, unwrapped.header.protocol))
         };

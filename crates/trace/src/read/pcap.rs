@@ -79,11 +79,9 @@ impl<R: Read> Capture<R> {
             number: self.packets,
             time,
             link,
-            interface: None,
-            direction: None,
             original_len,
             data: self.window.take(whole).get(header_len..).unwrap_or_default(),
-            comments: &[],
+            ..Record::default()
         }))
     }
 }

@@ -4,7 +4,8 @@ use std::io::Read;
 use std::ops::Range;
 
 use super::{Capture, Interface, LONGEST_PACKET, ReadError, link_type};
-use crate::record::{Direction, Record, Timestamp};
+use crate::packet_options as option;
+use crate::record::{Direction, Record, Timestamp, XdpAction};
 
 /// The type of the block that every section begins with; it reads the same in both byte orders.
 pub(super) const SECTION_HEADER: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -178,9 +179,7 @@ impl<R: Read> Capture<R> {
                 }
                 (9, [resolution, ..]) => interface.clock.resolution = *resolution,
                 (14, value) if value.len() == 8 => {
-                    let (a, b) = (self.u32_at(value, 0), self.u32_at(value, 4));
-                    let (high, low) = if self.big_endian { (a, b) } else { (b, a) };
-                    interface.clock.offset = ((u64::from(high) << 32) | u64::from(low)).cast_signed();
+                    interface.clock.offset = self.u64_of(value).cast_signed();
                 }
                 _ => {}
             }
@@ -223,19 +222,24 @@ impl<R: Read> Capture<R> {
     }
 
     fn lend(&mut self, found: Found, block_len: usize) -> Record<'_> {
-        let mut direction = None;
+        let mut record = Record::default();
         self.comments.clear();
         if !found.options.is_empty() {
             let mut comments = std::mem::take(&mut self.comments);
             let options = self.window.ahead(block_len).get(found.options).unwrap_or_default();
-            self.each_option(options, |code, value| match code {
-                1 => comments.push(String::from_utf8_lossy(value).into_owned()),
-                2 => {
-                    direction = match self.u32_at(value, 0) & 3 {
+            self.each_option(options, |code, value| match (code, value) {
+                (option::COMMENT, text) => comments.push(String::from_utf8_lossy(text).into_owned()),
+                (option::FLAGS, flags) => {
+                    record.direction = match self.u32_at(flags, 0) & 3 {
                         1 => Some(Direction::In),
                         2 => Some(Direction::Out),
                         _ => None,
                     }
+                }
+                (option::DROP_COUNT, count) if count.len() == 8 => record.missed_before = self.u64_of(count),
+                (option::QUEUE, queue) if queue.len() == 4 => record.queue = Some(self.u32_at(queue, 0)),
+                (option::VERDICT, [option::VERDICT_OF_XDP, action @ ..]) if action.len() == 8 => {
+                    record.verdict = XdpAction::from_number(self.u64_of(action));
                 }
                 _ => {}
             });
@@ -249,11 +253,18 @@ impl<R: Read> Capture<R> {
             time: found.ticks.map_or(Timestamp::default(), |ticks| clock.time(ticks)),
             link: interface.map(|interface| interface.link).unwrap_or_default(),
             interface: Some(found.interface),
-            direction,
             original_len: found.original_len,
             data: self.window.take(block_len).get(found.data).unwrap_or_default(),
             comments: &self.comments,
+            ..record
         }
+    }
+
+    /// The number in eight bytes.
+    fn u64_of(&self, bytes: &[u8]) -> u64 {
+        let (a, b) = (self.u32_at(bytes, 0), self.u32_at(bytes, 4));
+        let (high, low) = if self.big_endian { (a, b) } else { (b, a) };
+        (u64::from(high) << 32) | u64::from(low)
     }
 
     /// Options as they come, up to the one that ends them or to the first that does not fit.

@@ -162,6 +162,9 @@ impl Story {
         if self.detail == Detail::Short {
             return Ok(());
         }
+        if record.missed_before > 0 {
+            wrapped(&" ".repeat(indent), indent, &sentences::missing(record.missed_before), out)?;
+        }
         for comment in record.comments {
             let comment = crate::printable::Printable(comment.as_bytes()).to_string();
             wrapped(&" ".repeat(indent), indent, &sentences::note_of_capture(&comment), out)?;

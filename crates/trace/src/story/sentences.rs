@@ -526,6 +526,13 @@ pub(super) fn details(d: &Details) -> String {
     parts.join("; ")
 }
 
+pub(super) fn missing(packets: u64) -> String {
+    match packets {
+        1 => "a packet before this one is missing: the capture did not keep up".to_owned(),
+        n => format!("{} packets before this one are missing: the capture did not keep up", Count(n)),
+    }
+}
+
 pub(super) fn note_of_capture(comment: &str) -> String {
     format!("note in the capture: {comment}")
 }

@@ -7,5 +7,5 @@ mod ring_files;
 #[cfg(test)]
 mod tests;
 
-pub use pcapng::{Interface, Packet, PcapngWriter, Section, Statistics, XdpAction, block_len};
+pub use pcapng::{Interface, Packet, PcapngWriter, Section, Statistics, block_len};
 pub use ring_files::{Preamble, RingFiles};

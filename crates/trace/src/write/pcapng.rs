@@ -5,7 +5,8 @@
 
 use std::io::{self, Write};
 
-use crate::record::{Direction, LinkType, Timestamp};
+use crate::packet_options::{self as option, COMMENT, END};
+use crate::record::{Direction, LinkType, Timestamp, XdpAction};
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
@@ -13,10 +14,6 @@ const INTERFACE_DESCRIPTION: u32 = 1;
 const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 
-const END_OF_OPTIONS: u16 = 0;
-const COMMENT: u16 = 1;
-/// Among types of verdicts, that of an XDP program in eBPF.
-const VERDICT_OF_XDP: u8 = 2;
 /// Type and length at a block's beginning, length at its end.
 const FRAMING: usize = 12;
 /// Of an enhanced packet block, before the packet.
@@ -92,22 +89,6 @@ pub struct Packet<'a> {
     pub verdict: Option<XdpAction>,
     /// Remarks.
     pub comments: &'a [&'a str],
-}
-
-/// What an XDP program returns: the kernel's `XDP_…` of `linux/bpf.h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub enum XdpAction {
-    /// The program has failed.
-    Aborted = 0,
-    /// Nobody gets it.
-    Drop = 1,
-    /// The kernel gets it.
-    Pass = 2,
-    /// Back out of the interface that it came by.
-    Tx = 3,
-    /// To another interface, CPU, or AF_XDP socket.
-    Redirect = 4,
 }
 
 /// An interface's figures at the end of a capture.
@@ -214,25 +195,24 @@ impl<W: Write> PcapngWriter<W> {
                 Direction::In => 1,
                 Direction::Out => 2,
             };
-            self.option(2, &flags.to_le_bytes());
+            self.option(option::FLAGS, &flags.to_le_bytes());
         }
         if packet.dropped_before > 0 {
-            self.option(4, &packet.dropped_before.to_le_bytes());
+            self.option(option::DROP_COUNT, &packet.dropped_before.to_le_bytes());
         }
         if let Some(queue) = packet.queue {
-            self.option(6, &queue.to_le_bytes());
+            self.option(option::QUEUE, &queue.to_le_bytes());
         }
         if let Some(action) = packet.verdict {
-            // epb_verdict: the type of an XDP program's, and 64 bits.
-            let mut value = [VERDICT_OF_XDP; 9];
+            let mut value = [option::VERDICT_OF_XDP; 9];
             value[1..].copy_from_slice(&(action as u64).to_le_bytes());
-            self.option(7, &value);
+            self.option(option::VERDICT, &value);
         }
         for comment in packet.comments {
             self.text(COMMENT, comment);
         }
         if !self.block.is_empty() {
-            self.option(END_OF_OPTIONS, &[]);
+            self.option(END, &[]);
         }
         let padded = packet.data.len().next_multiple_of(4);
         let total = (FRAMING + PACKET_HEADER + padded + self.block.len()) as u32;
@@ -329,7 +309,7 @@ impl<W: Write> PcapngWriter<W> {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        self.option(END_OF_OPTIONS, &[]);
+        self.option(END, &[]);
         let total = self.block.len() as u32 + 4;
         self.put(&total.to_le_bytes());
         self.block[4..8].copy_from_slice(&total.to_le_bytes());

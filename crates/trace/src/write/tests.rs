@@ -4,7 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use super::*;
-use crate::record::{Direction, LinkType, Timestamp};
+use crate::read::Capture;
+use crate::record::{Direction, LinkType, Timestamp, XdpAction};
+use crate::style::Style;
+use crate::style::fields::{Fields, find};
 
 /// An ARP question, the shortest packet that needs padding when it is cut.
 const ARP: [u8; 42] = [
@@ -108,6 +111,18 @@ fn tshark_reads_back_what_every_packet_says_of_itself() {
     assert_eq!(verdicts, ["", "4", "", ""]);
     assert_eq!(rows[2][7], "7");
     assert_eq!(rows[0][7], "");
+
+    // And so do we.
+    let ours =
+        ["frame.len", "frame.cap_len", "frame.interface_queue", "frame.drop_count", "frame.verdict.ebpf_xdp"];
+    let theirs: Vec<String> = fields(&path, &ours).iter().map(|row| row.join("\t")).collect();
+    let mut style = Fields::new(ours.map(|name| find(name).unwrap()).to_vec());
+    let (mut out, file) = (Vec::new(), std::fs::read(&path).unwrap());
+    let mut capture = Capture::open(file.as_slice()).unwrap();
+    while let Some(record) = capture.next_record().unwrap() {
+        style.record(&record, &mut out).unwrap();
+    }
+    assert_eq!(String::from_utf8(out).unwrap().lines().collect::<Vec<_>>(), theirs);
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Packet {
             direction: self.direction,
             original_len: self.bytes.len() as u32,
             data: &self.bytes,
-            comments: &[],
+            ..Record::default()
         }
     }
 }

@@ -137,6 +137,9 @@ static FIELDS: &[Field] = &[
     one("frame.time_delta", |v| Some(Value::Seconds(v.record.time.since(v.previous)))),
     one("frame.len", |v| number(v.record.original_len)),
     one("frame.cap_len", |v| number(v.record.data.len() as u64)),
+    one("frame.interface_queue", |v| v.record.queue.and_then(number)),
+    one("frame.drop_count", |v| Some(v.record.missed_before).filter(|n| *n > 0).and_then(number)),
+    one("frame.verdict.ebpf_xdp", |v| v.record.verdict.and_then(|verdict| number(verdict as u64))),
     one("eth.dst", |v| match v.packet.link {
         Link::Ethernet { .. } => record_bytes(v, 0, 6).map(Value::Mac),
         _ => None,
