@@ -83,11 +83,9 @@ pub fn packet(data: &[u8]) {
             number,
             time: Timestamp(number as i64 * -1_000_003),
             link,
-            interface: None,
-            direction: None,
             original_len: bytes.len() as u32 + missing,
             data: bytes,
-            comments: &[],
+            ..Record::default()
         };
         let dissection = dissect(link, bytes);
         assert!(dissection.payload.len() <= bytes.len());

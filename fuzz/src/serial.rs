@@ -132,7 +132,7 @@ pub fn ppp(data: &[u8]) {
             direction,
             original_len: (bytes.len() + missing) as u32,
             data: bytes,
-            comments: &[],
+            ..Record::default()
         };
         out.clear();
         style.record(&record, &mut out).unwrap();

@@ -133,7 +133,7 @@ fn one(story: &mut Story, packet: &TapRecord<'_>, number: u64, out: &mut dyn Wri
         time: Timestamp(packet.time_ns),
         link: LinkType::ETHERNET,
         direction: Some(if packet.is_sent() { Direction::Out } else { Direction::In }),
-        missed_before: packet.missed_before,
+        missed_before: u64::from(packet.missed_before),
         original_len: packet.original_len,
         data: packet.data,
         comments: &comments,
