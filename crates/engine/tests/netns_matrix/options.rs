@@ -236,9 +236,9 @@ fn opened_fast(lab: &Lab, engine: &Engine, way: Way) -> Pair {
     limit(&pair);
     let mut heard = [0; WORDS.len()];
     if way.we_open {
-        (&pair.1).read_exact(&mut heard).unwrap()
+        (&pair.1).read_exact(&mut heard).unwrap();
     } else {
-        (&pair.0).read_exact(&mut heard).unwrap()
+        (&pair.0).read_exact(&mut heard).unwrap();
     }
     assert_eq!(heard, WORDS, "{way:?}");
     pair
