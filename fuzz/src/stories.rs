@@ -76,7 +76,7 @@ pub fn story(data: &[u8]) {
             link: LinkType::RAW,
             interface: Some(u32::from(later == 0x55)),
             direction: Some(if op & 4 == 0 { Direction::Out } else { Direction::In }),
-            missed_before: u64::from(op == 0x7d) << later % 64,
+            missed_before: u64::from(op == 0x7d) << (later % 64),
             original_len: bytes.len() as u32 + missing,
             data: &bytes,
             comments: &comments,

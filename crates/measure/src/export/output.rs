@@ -27,24 +27,7 @@ pub struct OutputError {
 
 impl OutputError {
     pub(crate) fn new(what: impl Into<String>, source: io::Error) -> OutputError {
-        let problem = match source.kind() {
-            ErrorKind::StorageFull => "no space is left there; free some, or name another place".to_owned(),
-            ErrorKind::QuotaExceeded => {
-                "the quota is used up; free some space, or name another place".to_owned()
-            }
-            ErrorKind::NotFound => {
-                "its directory does not exist; create it, or name another place".to_owned()
-            }
-            ErrorKind::PermissionDenied => "permission denied; name a place that you may write to".to_owned(),
-            ErrorKind::ReadOnlyFilesystem => "the file system is read-only; name another place".to_owned(),
-            ErrorKind::IsADirectory => "that is a directory; name a file in it".to_owned(),
-            ErrorKind::AddrInUse => {
-                "the address is in use; name another port, or 0 for a free one".to_owned()
-            }
-            ErrorKind::AddrNotAvailable => "this host has no such address".to_owned(),
-            _ => source.to_string(),
-        };
-        OutputError { what: what.into(), problem, source }
+        OutputError { what: what.into(), problem: advice(&source), source }
     }
 
     pub(crate) fn into_io(self) -> io::Error {
@@ -54,6 +37,21 @@ impl OutputError {
     /// What the system said.
     pub fn io(&self) -> &io::Error {
         &self.source
+    }
+}
+
+/// What is wrong with a place to write to, and what to do about it.
+pub(crate) fn advice(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::StorageFull => "no space is left there; free some, or name another place".to_owned(),
+        ErrorKind::QuotaExceeded => "the quota is used up; free some space, or name another place".to_owned(),
+        ErrorKind::NotFound => "its directory does not exist; create it, or name another place".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied; name a place that you may write to".to_owned(),
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only; name another place".to_owned(),
+        ErrorKind::IsADirectory => "that is a directory; name a file in it".to_owned(),
+        ErrorKind::AddrInUse => "the address is in use; name another port, or 0 for a free one".to_owned(),
+        ErrorKind::AddrNotAvailable => "this host has no such address".to_owned(),
+        _ => error.to_string(),
     }
 }
 

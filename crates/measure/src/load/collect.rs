@@ -14,6 +14,7 @@ use crate::result::Interval;
 use super::cause::Cause;
 use super::plan::Plan;
 use super::run::Observer;
+use super::sink::SinkWriter;
 use super::tally::{Counts, Tally};
 
 /// How often the observer is asked whether to stop.
@@ -32,6 +33,8 @@ pub(super) enum Early {
     Silence,
     /// A worker is gone, or does not keep its intervals.
     WorkerLost,
+    /// What is received cannot be written.
+    SinkFailed,
 }
 
 /// Everything that was recorded in the measurement.
@@ -172,6 +175,10 @@ fn next(
         }
         if observer.wants_to_stop() && all.early.is_none() {
             all.early = Some(Early::Interrupted);
+            plan.control.stop.store(true, Ordering::Relaxed);
+        }
+        if all.early.is_none() && plan.writers.iter().any(SinkWriter::has_failed) {
+            all.early = Some(Early::SinkFailed);
             plan.control.stop.store(true, Ordering::Relaxed);
         }
         if since.elapsed() > limit {

@@ -266,7 +266,7 @@ fn judge_end(
             result.cut_short(ErrorCode::PeerGone, text);
             return;
         }
-        Some(Early::Silence) | None => {}
+        Some(Early::Silence | Early::SinkFailed) | None => {}
     }
     let anything = counts.requests > 0
         || matches!(settings.pattern, Pattern::Stream(_)) && counts.bytes_sent + counts.bytes_received > 0

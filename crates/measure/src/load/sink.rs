@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
 use super::settings::SinkSettings;
+use crate::export::advice;
 
 /// Bytes that are written at once.
 const BUFFER: usize = 256 * 1024;
@@ -129,6 +130,7 @@ impl Outlet {
 #[derive(Debug)]
 pub(super) struct SinkWriter {
     thread: Option<JoinHandle<Option<String>>>,
+    failed: Arc<AtomicBool>,
 }
 
 impl SinkWriter {
@@ -147,10 +149,16 @@ impl SinkWriter {
         let (back, pool) = bounded(POOL);
         let failed = Arc::new(AtomicBool::new(false));
         let outlet = Outlet { jobs, pool, failed: failed.clone(), files: Vec::new(), free: Vec::new() };
-        let thread = std::thread::Builder::new()
-            .name(format!("bypath-sink-{worker}"))
-            .spawn(move || write_all(&place, &inbox, &back, &failed))?;
-        Ok((Sink { to: Some(outlet) }, Some(SinkWriter { thread: Some(thread) })))
+        let thread = std::thread::Builder::new().name(format!("bypath-sink-{worker}")).spawn({
+            let failed = failed.clone();
+            move || write_all(&place, &inbox, &back, &failed)
+        })?;
+        Ok((Sink { to: Some(outlet) }, Some(SinkWriter { thread: Some(thread), failed })))
+    }
+
+    /// Whether something could not be written. Nothing is kept from then on.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Waits until all is written: what went wrong, if anything did. The worker's side must be gone.
@@ -164,6 +172,13 @@ impl SinkWriter {
 enum Place {
     File(PathBuf),
     Directory(PathBuf, usize),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::File(path) | Self::Directory(path, _)) = self;
+        write!(f, "{}", path.display())
+    }
 }
 
 impl Place {
@@ -201,42 +216,59 @@ fn write_all(
     back: &Sender<Vec<u8>>,
     failed: &AtomicBool,
 ) -> Option<String> {
-    let mut open: HashMap<u32, File> = HashMap::new();
+    let mut parts: HashMap<u32, Part> = HashMap::new();
     let mut error = None;
     for job in inbox {
         let outcome = match job {
             Job::Data { file, mut bytes, unwritten } => {
-                let written = open_file(place, &mut open, file).and_then(|f| f.write_all(&bytes));
+                let written = write(place, &mut parts, file, &bytes);
                 unwritten.fetch_sub(bytes.len(), Ordering::Relaxed);
                 bytes.clear();
                 let _ = back.try_send(bytes);
                 written
             }
-            Job::End(file) => open.remove(&file).map_or(Ok(()), |_| place.complete(file)),
-            Job::GiveUp(file) => {
-                open.remove(&file).map_or(Ok(()), |_| std::fs::remove_file(place.part(file)))
-            }
+            Job::End(file) => match parts.remove(&file) {
+                Some(Part::Open(_)) => place.complete(file),
+                _ => Ok(()),
+            },
+            Job::GiveUp(file) => match parts.remove(&file) {
+                Some(Part::Open(_)) => std::fs::remove_file(place.part(file)),
+                _ => Ok(()),
+            },
         };
         if let Err(e) = outcome {
             failed.store(true, Ordering::Relaxed);
-            error.get_or_insert_with(|| e.to_string());
+            error.get_or_insert_with(|| format!("{place}: {}", advice(&e)));
         }
     }
-    for file in open.keys() {
+    for (file, _) in parts.iter().filter(|(_, part)| matches!(part, Part::Open(_))) {
         let _ = std::fs::remove_file(place.part(*file));
     }
     error
 }
 
-fn open_file<'a>(
-    place: &Place,
-    open: &'a mut HashMap<u32, File>,
-    file: u32,
-) -> std::io::Result<&'a mut File> {
-    match open.entry(file) {
-        std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-        std::collections::hash_map::Entry::Vacant(entry) => Ok(entry.insert(File::create(place.part(file))?)),
+/// A file that is not complete.
+enum Part {
+    Open(File),
+    /// It could not be written. What still comes of it is thrown away, and it never gets its name.
+    Broken,
+}
+
+/// Writes the next bytes of a file. What cannot be written leaves nothing.
+fn write(place: &Place, parts: &mut HashMap<u32, Part>, file: u32, bytes: &[u8]) -> std::io::Result<()> {
+    let written = match parts.get_mut(&file) {
+        Some(Part::Broken) => return Ok(()),
+        Some(Part::Open(part)) => part.write_all(bytes),
+        None => File::create(place.part(file)).and_then(|mut part| {
+            let written = part.write_all(bytes);
+            parts.insert(file, Part::Open(part));
+            written
+        }),
+    };
+    if written.is_err() && matches!(parts.insert(file, Part::Broken), Some(Part::Open(_))) {
+        let _ = std::fs::remove_file(place.part(file));
     }
+    written
 }
 
 /// What a file or directory is kept on: `tmpfs` for memory, `disk` for all else.
@@ -283,6 +315,20 @@ mod tests {
         sink.end(b);
         drop(sink);
         assert_eq!(writer.unwrap().finish(), None);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_written_somewhere_never_gets_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::File(dir.path().join("out"));
+        let mut parts = HashMap::new();
+        // As if the disk had been full for a moment: the part's name is taken, and then free again.
+        std::fs::create_dir(place.part(0)).unwrap();
+        assert!(write(&place, &mut parts, 0, b"first").is_err());
+        std::fs::remove_dir(place.part(0)).unwrap();
+        assert!(write(&place, &mut parts, 0, b"second").is_ok());
+        assert!(matches!(parts.get(&0), Some(Part::Broken)));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
