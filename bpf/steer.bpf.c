@@ -50,6 +50,27 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
+/* Whether somebody reads `strays`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} strays_are_read SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, STRAY_RING);
+} strays SEC(".maps");
+
+/* Where a frame is put together on its way there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct stray);
+} scratch SEC(".maps");
+
 #define ETHERNET_LEN 14
 #define VLAN_TAG_LEN 4
 #define ARP_LEN 28
@@ -115,6 +136,30 @@ static __always_inline int drop(enum cause cause)
 	return verdict(cause, XDP_DROP);
 }
 
+/*
+ * Queues that were added after the engine had opened its sockets have none, and a socket takes nothing from other
+ * queues. The frame is copied to user space another way, where somebody looks for it. Negative: nobody does.
+ */
+static __noinline int detour(struct xdp_md *ctx)
+{
+	const __u32 zero = 0;
+	__u32 *read = bpf_map_lookup_elem(&strays_are_read, &zero);
+	struct stray *stray = bpf_map_lookup_elem(&scratch, &zero);
+	__u64 len = bpf_xdp_get_buff_len(ctx);
+
+	if (!read || !*read || !stray)
+		return -1;
+	if (len < ETHERNET_LEN || len > STRAY_MAX)
+		return drop(CAUSE_DROP_STRAY);
+	stray->queue = ctx->rx_queue_index;
+	stray->len = len;
+	if (bpf_xdp_load_bytes(ctx, 0, stray->bytes, len) ||
+	    bpf_ringbuf_output(&strays, stray, len + __builtin_offsetof(struct stray, bytes), 0))
+		return drop(CAUSE_DROP_STRAY);
+	/* It has left the kernel's path, though not by a socket. */
+	return verdict(CAUSE_REDIRECT_STRAY, XDP_DROP);
+}
+
 /* To the socket of this queue. Without one, a shared packet is the kernel's; an own one is nobody's. */
 static __always_inline int redirect(struct xdp_md *ctx, const struct owned_value *owner, enum cause cause)
 {
@@ -122,6 +167,9 @@ static __always_inline int redirect(struct xdp_md *ctx, const struct owned_value
 
 	if (action == XDP_REDIRECT)
 		return verdict(cause, action);
+	action = detour(ctx);
+	if (action >= 0)
+		return action;
 	if (owner->mode == OWN_ADDRESS)
 		return drop(CAUSE_DROP_NO_SOCKET);
 	return pass(CAUSE_PASS_NO_SOCKET);

@@ -27,6 +27,10 @@
 /* Extension headers followed before a packet is taken as malformed. */
 #define MAX_EXTENSIONS 8
 
+/* Longest frame that takes the detour of queues without a socket, and the bytes that may wait there. */
+#define STRAY_MAX 9234
+#define STRAY_RING 2097152
+
 /* Every verdict is counted under one of these: X(name) -> CAUSE_name, and its name in lower case. */
 #define CAUSES(X) \
 	X(REDIRECT_TCP) \
@@ -34,6 +38,7 @@
 	X(REDIRECT_ICMP) \
 	X(REDIRECT_ARP) \
 	X(REDIRECT_NDP) \
+	X(REDIRECT_STRAY) \
 	X(PASS_NOT_OURS) \
 	X(PASS_NOT_IP) \
 	X(PASS_OTHER_PORT) \
@@ -44,7 +49,8 @@
 	X(DROP_PROTOCOL) \
 	X(DROP_FRAGMENT) \
 	X(DROP_MALFORMED) \
-	X(DROP_NO_SOCKET)
+	X(DROP_NO_SOCKET) \
+	X(DROP_STRAY)
 
 #define AS_ENUM(name) CAUSE_##name,
 enum cause { CAUSES(AS_ENUM) CAUSE_COUNT };
@@ -57,6 +63,13 @@ struct owned_key {
 struct owned_value {
 	unsigned int mode; /* OWN_ADDRESS or SHARED_PORTS */
 	unsigned int slot; /* of SHARED_PORTS: which BITMAPS_PER_ADDRESS entries of `ports` */
+};
+
+/* A frame that came on a queue without a socket. */
+struct stray {
+	unsigned int queue;
+	unsigned int len;
+	unsigned char bytes[STRAY_MAX];
 };
 
 struct port_bitmap {

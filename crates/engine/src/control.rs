@@ -17,6 +17,7 @@ use crossbeam::sync::Parker;
 
 use self::outgoing::Outgoing;
 use self::port_use::PortUse;
+use crate::detour::Detour;
 use crate::flow_table::{FlowHasher, FlowKey};
 use crate::kernel::{KernelEvent, KernelNeighbor, KernelNeighbors};
 use crate::ports::{PortAllocator, Transport};
@@ -143,7 +144,7 @@ pub(crate) enum Attachment {
 }
 
 impl Attachment {
-    fn steering(&self) -> &Steering {
+    pub(crate) fn steering(&self) -> &Steering {
         match self {
             Self::Own { steering } | Self::Shared { steering, .. } => steering,
         }
@@ -163,6 +164,8 @@ pub(crate) struct Control {
     pub(crate) device_mtu: u32,
     /// The second transmit path of the workers' devices; outlives them.
     pub(crate) pump: Option<Pump>,
+    /// The way of frames that arrive on queues without a socket, where there can be such queues.
+    pub(crate) detour: Option<Detour>,
     /// Workers whose service is done.
     done: Vec<usize>,
     uses: HashMap<(Transport, SocketAddr), PortUse>,
@@ -188,6 +191,7 @@ impl Control {
             send_buffer,
             device_mtu,
             pump: None,
+            detour: None,
             done: Vec::new(),
             uses: HashMap::new(),
             outgoing: Outgoing::default(),
@@ -419,7 +423,10 @@ impl Control {
     }
 
     fn steering_counters(&self) -> Vec<(String, u64)> {
-        self.attachment.steering().counters()
+        let mut counters = self.attachment.steering().counters();
+        // Off the program's ring and not on the worker's.
+        counters.extend(self.detour.as_ref().map(|detour| ("drop_stray_late".to_owned(), detour.lost())));
+        counters
     }
 }
 

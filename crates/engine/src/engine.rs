@@ -75,6 +75,8 @@ pub struct EngineStats {
     pub retransmits: u64,
     /// Packets passed on between workers.
     pub handed_off: u64,
+    /// Packets that arrived on queues without a socket and took the detour through the steering program's ring.
+    pub strays: u64,
     /// Connections in any state.
     pub flows: usize,
     /// Packets not used, by cause; only causes that were seen.
@@ -111,6 +113,7 @@ impl EngineStats {
             segments_out: counters.segs_out,
             retransmits: counters.segs_retrans,
             handed_off: counters.handed_off,
+            strays: totals.steering.iter().find(|(name, _)| name == "redirect_stray").map_or(0, |(_, n)| *n),
             flows: totals.workers.iter().map(|worker| worker.flows).sum(),
             drops,
             counts: counters.tallies().map(|(name, n)| (name.to_owned(), n)).collect(),

@@ -26,6 +26,7 @@ mod control;
 mod counters;
 mod desk;
 mod destinations;
+mod detour;
 mod device_egress;
 mod engine;
 mod error;

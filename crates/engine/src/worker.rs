@@ -17,6 +17,7 @@ use crate::account::Phase;
 use crate::control::ControlMessage;
 use crate::counters::{Cause, Counters};
 use crate::desk::Surroundings;
+use crate::detour::STRAY;
 use crate::device_egress::DeviceEgress;
 use crate::flow::SocketEnd;
 use crate::handoff::{HandoffReceiver, HandoffSender};
@@ -129,6 +130,13 @@ pub(crate) struct Links {
     pub(crate) from_workers: Vec<HandoffReceiver>,
 }
 
+impl Links {
+    /// Whether there are no other workers.
+    fn is_alone(&self) -> bool {
+        self.to_workers.iter().all(Option::is_none)
+    }
+}
+
 /// See the module.
 pub(crate) struct Worker<D> {
     index: usize,
@@ -140,6 +148,8 @@ pub(crate) struct Worker<D> {
     batch: RxBatch,
     epoch: SystemInstant,
     stopping: bool,
+    /// There are no other workers.
+    alone: bool,
     time: TimeSpent,
     tap: Option<Box<TapWriter>>,
 }
@@ -184,6 +194,7 @@ impl TimeSpent {
 impl<D: Device> Worker<D> {
     pub(crate) fn new(index: usize, device: D, stack: Stack, links: Links, poll: Poll) -> Self {
         let area = device.area().clone();
+        let alone = links.is_alone();
         Self {
             index,
             device,
@@ -194,6 +205,7 @@ impl<D: Device> Worker<D> {
             batch: RxBatch::with_capacity(BATCH),
             epoch: SystemInstant::now(),
             stopping: false,
+            alone,
             time: TimeSpent::default(),
             tap: None,
         }
@@ -386,13 +398,12 @@ impl<D: Device> Worker<D> {
                 last = next;
                 at += 1;
             }
-            let alone = self.links.from_workers.is_empty();
             let before = self.stack.account.enter(Phase::Parse);
             let watched = egress.begin(now, first.queue(), &packet);
             if watched {
                 self.stack.begin_packet();
             }
-            let verdict = self.stack.input(now, &packet, first.queue(), alone, &mut egress);
+            let verdict = self.stack.input(now, &packet, first.queue(), self.alone, &mut egress);
             if watched {
                 let (cause, note) = self.stack.end_packet(verdict);
                 egress.end(cause, note);
@@ -401,7 +412,7 @@ impl<D: Device> Worker<D> {
             if let Verdict::Foreign(key) = verdict {
                 let home = self.stack.home_of(&key, self.links.to_workers.len());
                 hand_off(self.index, home, &mut self.links, &mut self.stack.counters, &packet, 0);
-            } else if verdict == Verdict::News && !alone {
+            } else if verdict == Verdict::News && !self.alone {
                 tell_others(&mut self.links, &mut self.stack.counters, &packet);
             }
         }
@@ -423,7 +434,7 @@ impl<D: Device> Worker<D> {
                 let (stack, links, device) = (&mut self.stack, &mut self.links, &mut self.device);
                 let tap = &mut self.tap;
                 let area = &self.area;
-                let index = self.index;
+                let (index, alone) = (self.index, self.alone);
                 let taken = receiver.pop(|bytes, hops| {
                     stack.begin_packet();
                     let mut egress = DeviceEgress::new(device, area, tap.as_deref_mut());
@@ -431,12 +442,21 @@ impl<D: Device> Worker<D> {
                     if hops == COPY {
                         return stack.overhear(now, &packet, &mut egress);
                     }
+                    let stray = hops == STRAY;
+                    let hops = if stray { 0 } else { hops };
+                    let watched = stray && egress.begin(now, index as u16, &packet);
                     // Everybody has seen it: whoever is last answers it.
-                    let last = usize::from(hops) >= workers;
+                    let last = alone || usize::from(hops) >= workers;
                     let verdict = stack.input(now, &packet, index as u16, last, &mut egress);
+                    if watched {
+                        let (cause, note) = stack.end_packet(verdict);
+                        egress.end(cause, note);
+                    }
                     if let Verdict::Foreign(key) = verdict {
                         let home = stack.home_of(&key, workers);
                         hand_off(index, home, links, &mut stack.counters, &packet, hops);
+                    } else if stray && verdict == Verdict::News && !alone {
+                        tell_others(links, &mut stack.counters, &packet);
                     }
                 });
                 if taken.is_none() {

@@ -106,6 +106,13 @@ pub fn engine_notes(info: &EngineInfo, stats: &EngineStats) -> Vec<String> {
             stats.handed_off
         ));
     }
+    if stats.strays > 0 {
+        notes.push(format!(
+            "{} packets arrived on queues that the engine had no socket on, and took a slow detour: start it again to use \
+             all queues of {}",
+            stats.strays, info.interface
+        ));
+    }
     if let Some(reason) = &info.without_pump {
         notes.push(format!("no pump: {reason}"));
     }

@@ -36,6 +36,6 @@ pub use nic::{NicFacts, Tunable, XdpProgram};
 pub use placement::{Placement, Spreading};
 pub use pump::{LoadPolicy, Pump, PumpConfig, PumpStats, PumpUse, TransmitPath};
 pub use socket::BusyPoll;
-pub use steer::{AttachMode, Protocol, Steering, SteeringProgram};
+pub use steer::{AttachMode, Protocol, Steering, SteeringProgram, Strays};
 pub use umem::UmemArea;
 pub use xsk::{BindMode, MultiBuffer, QueueConfig, XdpDevice};

@@ -107,6 +107,11 @@ impl NicFacts {
         })
     }
 
+    /// Queues that it could have, as far as the driver tells.
+    pub fn most_queues(&self) -> u32 {
+        (self.combined.max + self.rx_queues.max).max(self.queues())
+    }
+
     /// Queues that AF_XDP sockets can be bound to. A driver without channels has one.
     pub fn queues(&self) -> u32 {
         (self.combined.current + self.rx_queues.current).max(1)

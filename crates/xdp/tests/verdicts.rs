@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bypath_xdp::{Protocol, SteeringProgram, XdpError};
 
@@ -296,6 +297,48 @@ fn without_a_socket_own_traffic_is_dropped_and_shared_traffic_passes() {
     bench.expect(&v4(OWN4, TCP, &transport(TCP, 8080)), DROP, "drop_no_socket");
     bench.expect(&arp(1, OWN4), DROP, "drop_no_socket");
     bench.expect(&v4(SHARED4, TCP, &transport(TCP, 8080)), PASS, "pass_no_socket");
+}
+
+#[test]
+fn without_a_socket_but_with_a_reader_frames_take_a_detour() {
+    let bench = Bench::without_socket();
+    let strays = bench.program.strays().unwrap();
+    let long = v4(SHARED4, TCP, &[&transport(TCP, 8080)[..], &[7; 1400]].concat());
+    let frames = [arp(1, OWN4), long, v6(OWN6, &[], UDP, &transport(UDP, 9))];
+    for frame in &frames {
+        bench.expect(frame, DROP, "redirect_stray");
+    }
+    // What is not the engine's is none of its business.
+    bench.expect(&v4(SHARED4, TCP, &transport(TCP, 81)), PASS, "pass_other_port");
+
+    let (ending, mut read) = (AtomicBool::new(false), Vec::new());
+    strays
+        .read(&ending, |queue, frame| {
+            read.push((queue, frame.to_vec()));
+            ending.store(read.len() == frames.len(), Ordering::Release);
+        })
+        .unwrap();
+    assert_eq!(read, frames.map(|frame| (0, frame)));
+}
+
+#[test]
+fn a_detour_that_nobody_empties_is_full_one_day_and_says_so() {
+    let bench = Bench::without_socket();
+    let strays = bench.program.strays().unwrap();
+    let frame = v4(OWN4, UDP, &[&transport(UDP, 9)[..], &[7; 1400]].concat());
+    let causes: Vec<_> = (0..2_000).map(|_| bench.judge(&frame).1).collect();
+    let taken = causes.iter().take_while(|cause| **cause == ["redirect_stray"]).count();
+    assert!(taken > 1_000, "{taken}");
+    assert!(causes[taken..].iter().all(|cause| *cause == ["drop_stray"]) && taken < causes.len(), "{taken}");
+
+    let (ending, mut read) = (AtomicBool::new(false), 0);
+    strays
+        .read(&ending, |_, _| {
+            read += 1;
+            ending.store(read == taken, Ordering::Release);
+        })
+        .unwrap();
+    bench.expect(&frame, DROP, "redirect_stray");
 }
 
 #[test]

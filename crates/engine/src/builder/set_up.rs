@@ -14,6 +14,7 @@ use super::EngineBuilder;
 use super::devices::{self, Devices};
 use crate::client_ports::Candidates;
 use crate::control::{Attachment, Control, ControlMessage, Totals, WorkerHandle};
+use crate::detour::Detour;
 use crate::engine::EngineInfo;
 use crate::error::EngineError;
 use crate::flow::BoxedService;
@@ -217,7 +218,9 @@ fn set_up(
         xdp: info.xdp.clone(),
     };
     let tap = builder.tap.take().map(|sink| (sink.interface(&seen), sink));
-    start_workers(&mut plane, devices, &cores, &stack_config, (builder, tap), control)?;
+    // Queues that the engine has no socket on, now or one day.
+    let detour = facts.most_queues() > info.queues.len() as u32;
+    start_workers(&mut plane, devices, &cores, &stack_config, (builder, tap, detour), control)?;
     if shared {
         plane.learn(&interface.neighbors);
     }
@@ -299,7 +302,7 @@ fn start_workers(
     devices: Vec<XdpDevice>,
     cores: &[usize],
     config: &StackConfig,
-    (mut builder, tap): (EngineBuilder, Option<(usize, TapSink)>),
+    (mut builder, tap, detour): (EngineBuilder, Option<(usize, TapSink)>, bool),
     control: &Sender<ControlMessage>,
 ) -> Result<(), EngineError> {
     let count = devices.len();
@@ -321,6 +324,13 @@ fn start_workers(
                 column.push(rx);
             }
         }
+    }
+    if let (true, Some(first), Some(waker)) = (detour, from.first_mut(), wakers.first()) {
+        let (tx, rx) = handoff(HANDOFF_QUEUE, config.mtu as usize + 64);
+        first.push(rx);
+        let strays = plane.attachment.steering().strays()?;
+        let detour = Detour::start(strays, tx, waker.clone());
+        plane.detour = Some(detour.map_err(EngineError::io("starting a thread"))?);
     }
     for (index, ((device, to_workers), from_workers)) in devices.into_iter().zip(to).zip(from).enumerate() {
         let waker = wakers[index].clone();

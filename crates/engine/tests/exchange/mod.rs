@@ -8,7 +8,7 @@ use bypath_lab::{Host, Pattern, TcpJob, TcpService, kernel_tcp};
 
 pub(crate) const MIB: u64 = 1 << 20;
 /// Longer than anything here takes: a test that waits for it has failed.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 const OURS: Pattern = Pattern::new(1);
 const THEIRS: Pattern = Pattern::new(2);
@@ -21,6 +21,8 @@ pub(crate) fn service(host: &Host, bytes: u64) -> TcpService {
 /// Sends and receives so many bytes at once over a new connection, and checks what comes.
 pub(crate) fn exchange(engine: &Engine, service: &TcpService, bytes: u64) {
     let stream = TcpStream::connect_timeout(engine, service.address(), LONG).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream.set_write_timeout(Some(LONG)).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             assert_eq!(std::io::copy(&mut OURS.reader(bytes), &mut &stream).unwrap(), bytes);

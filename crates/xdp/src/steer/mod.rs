@@ -4,6 +4,7 @@
 //! [`Steering`] is dropped, and also when the process dies without saying goodbye.
 
 mod ports;
+mod strays;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -17,6 +18,7 @@ use crate::device::Attached;
 use crate::error::XdpError;
 use crate::nic::{self, NicFacts};
 use ports::PortBitmaps;
+pub use strays::Strays;
 
 /// Constants and cause names of `bpf/steer.h`.
 mod layout {
@@ -58,6 +60,8 @@ pub struct SteeringProgram {
     xsks: MapHandle,
     owned: MapHandle,
     counters: MapHandle,
+    strays: MapHandle,
+    strays_are_read: MapHandle,
     book: Mutex<Book>,
 }
 
@@ -93,9 +97,10 @@ impl SteeringProgram {
             MapHandle::try_from(&found).map_err(refused)
         };
         let (xsks, owned, counters, ports) = (map("xsks")?, map("owned")?, map("counters")?, map("ports")?);
+        let (strays, strays_are_read) = (map("strays")?, map("strays_are_read")?);
         let bitmaps = PortBitmaps::map(ports.as_fd())?;
         let book = Mutex::new(Book { owners: HashMap::new(), bitmaps });
-        Ok(SteeringProgram { object, xsks, owned, counters, book })
+        Ok(SteeringProgram { object, xsks, owned, counters, strays, strays_are_read, book })
     }
 
     /// What the program decides about one Ethernet frame that arrives on queue 0, without any NIC
@@ -201,6 +206,15 @@ impl SteeringProgram {
         self.xsks
             .update(&queue.to_ne_bytes(), &socket.as_raw_fd().to_ne_bytes(), MapFlags::ANY)
             .map_err(|error| refused_map("entering a socket into the steering program's map", error))
+    }
+
+    /// From here on frames for the engine that arrive on queues without a socket are kept, for whoever reads them.
+    pub fn strays(&self) -> Result<Strays, XdpError> {
+        self.strays_are_read
+            .update(&0u32.to_ne_bytes(), &1u32.to_ne_bytes(), MapFlags::ANY)
+            .map_err(|error| refused_map("asking for frames of queues without a socket", error))?;
+        let refused = |error| refused_map("reading frames of queues without a socket", error);
+        Ok(Strays::new(MapHandle::try_from(&self.strays).map_err(refused)?))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
