@@ -189,6 +189,29 @@ fn agree(result: &RunResult, gaps: &[f64], micros: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// Three runs against the same server, each with an engine of its own. The server takes a known time that is long beside
+/// what others may take from the processors, so that what is compared is the instrument.
+#[test]
+fn netns_the_same_test_three_times_has_medians_within_five_percent() {
+    let lab = lab();
+    let at = delaying(&lab, &Arc::default(), || Duration::from_millis(2));
+    let runs: Vec<RunResult> = (0..3)
+        .map(|_| {
+            let mut settings = settings(echo(), at);
+            settings.duration = None;
+            settings.count = Some(400);
+            load(&lab, &settings)
+        })
+        .collect();
+    for name in ["request", "packet", "first_byte", "request_service"] {
+        let mut medians: Vec<f64> = runs.iter().map(|run| told_by(run, name, "p50")).collect();
+        medians.sort_by(f64::total_cmp);
+        assert!(medians[0] >= 2e6, "{name}: {medians:?} ns, and the server takes 2 ms");
+        assert!(medians[2] - medians[0] < 0.05 * medians[1], "{name}: {medians:?} ns");
+        assert!(runs.iter().all(|run| run.latency[name].count == 400), "{name}");
+    }
+}
+
 /// Spinners on the worker's core until they are dropped.
 struct Spinners(Arc<AtomicBool>, Vec<std::thread::JoinHandle<()>>);
 
