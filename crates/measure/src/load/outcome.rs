@@ -10,7 +10,7 @@ use super::cause::Cause;
 use super::collect::{Collected, Early};
 use super::demand::Steps;
 use super::files::FileProtocol;
-use super::settings::{LoadSettings, Pattern, SinkSettings};
+use super::settings::{LoadSettings, Pattern, Protocol, SinkSettings};
 use super::sink::medium;
 use super::tally::{CLASS_LIMITS, Counts, Tally};
 use super::window::Window;
@@ -262,7 +262,9 @@ fn judge_end(
         }
         Some(Early::Silence) if counts.connections_opened > 0 => {
             let seconds = settings.timeout.as_secs_f64();
-            let text = format!("{target}: nothing was heard for {seconds} s: the measurement ends there");
+            let other = if counts.requests == 0 { other_server(settings) } else { "" };
+            let text =
+                format!("{target}: nothing was heard for {seconds} s: the measurement ends there{other}");
             result.cut_short(ErrorCode::PeerGone, text);
             return;
         }
@@ -280,7 +282,8 @@ fn judge_end(
             result.fail(ErrorCode::TimedOut, format!("{target}: nothing answers there"));
         }
         _ if !anything && collected.total.under_way > 0 => {
-            let text = format!("{target}: no request was answered before the time was up: raise -t");
+            let other = other_server(settings);
+            let text = format!("{target}: no request was answered before the time was up: raise -t{other}");
             result.fail(ErrorCode::TimedOut, text);
         }
         _ if !anything && counts.connections_opened == 0 => {
@@ -290,6 +293,16 @@ fn judge_end(
             result.fail(ErrorCode::TimedOut, text);
         }
         _ => {}
+    }
+}
+
+/// What else may be the matter when a server does not answer.
+fn other_server(settings: &LoadSettings) -> &'static str {
+    match &settings.pattern {
+        Pattern::Rr(rr) | Pattern::Crr(rr) if rr.protocol == Protocol::Echo => {
+            "; to `bypath serve --rr`, which is no echo, give --protocol bypath"
+        }
+        _ => "",
     }
 }
 

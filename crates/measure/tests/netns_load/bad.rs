@@ -38,6 +38,17 @@ fn netns_a_port_where_nobody_listens_ends_the_run_at_once() {
     assert!(result.totals.errors["connection_refused"] >= 3);
 }
 
+/// A server that takes requests for something else, as `bypath serve --rr` takes an echo's.
+#[test]
+fn netns_a_server_that_is_no_echo_is_told_of_with_what_it_may_be() {
+    let lab = lab();
+    let silent = TcpService::start(lab.far(), lab.far().at(7), TcpJob::Sink(None)).unwrap();
+    let result = load(&lab, &settings(echo(), silent.address()));
+    assert_eq!(result.state, RunState::Failed, "{}", told(&result));
+    let message = result.error.map(|error| error.message).unwrap_or_default();
+    assert!(message.contains("raise -t") && message.contains("--protocol bypath"), "{message}");
+}
+
 #[test]
 fn netns_an_address_that_nobody_has_is_unreachable() {
     let lab = lab();
