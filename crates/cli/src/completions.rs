@@ -22,7 +22,7 @@ pub(crate) fn run(args: &CompletionsArgs, mut command: Command) -> ExitCode {
     match stdout.write_all(&script).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bypath: cannot write the script: {error}");
+            crate::complain!("bypath: cannot write the script: {error}");
             ExitCode::FAILURE
         }
     }

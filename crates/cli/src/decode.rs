@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,6 +18,7 @@ use bypath_trace::style::tcpdump::{Dump, OldOptions, Options, Tcpdump, Tcpdump3,
 use bypath_trace::style::{Names, Style};
 use clap::{ArgAction, Args, ValueEnum};
 
+use crate::input::{Input, Stop, is_same_file};
 use crate::story_args::StoryArgs;
 
 /// What is collected before the system is asked to write it.
@@ -224,6 +225,8 @@ enum Failure {
     /// What was asked for is not in the capture.
     #[error("{0}")]
     Asked(io::Error),
+    #[error("interrupted: this is what was read until then")]
+    Interrupted,
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
     #[error(transparent)]
@@ -237,15 +240,16 @@ pub(crate) fn run(args: &DecodeArgs) -> ExitCode {
         // Whoever closed the pipe has seen enough.
         Err(Failure::Write(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("bypath: {failure}");
+            crate::complain!("bypath: {failure}");
             let is_begun = !matches!(failure, Failure::Usage(_) | Failure::Names { .. } | Failure::Output(_));
             if !is_begun && let Some(form) = args.document() {
                 crate::print(&form.of_error(&failure.to_string()));
             }
-            if matches!(failure, Failure::Usage(_)) {
-                return ExitCode::from(crate::output::USAGE);
+            match failure {
+                Failure::Usage(_) => ExitCode::from(crate::output::USAGE),
+                Failure::Interrupted => ExitCode::from(crate::output::INTERRUPTED),
+                _ => ExitCode::FAILURE,
             }
-            ExitCode::FAILURE
         }
     }
 }
@@ -301,17 +305,31 @@ fn decode(args: &DecodeArgs) -> Result<(), Failure> {
             let mut out = BufWriter::with_capacity(OUTPUT_BUFFER, stdout);
             let decoded = all(args, filter, style.as_mut(), &mut out, live);
             out.flush()?;
-            decoded
+            decoded.map_err(|ended| ended.failure)
         }
         Some(path) => {
+            if let Some(input) = args.files.iter().find(|input| is_same_file(input, path)) {
+                let text = format!("{} would be replaced by what is read from it", input.display());
+                return Err(Failure::Usage(text));
+            }
             let mut out = BufWriter::with_capacity(OUTPUT_BUFFER, Whole(Output::create(path)?));
             let decoded = all(args, filter, style.as_mut(), &mut out, false);
             let whole = out.into_inner().map_err(|error| error.into_error())?;
-            // What could be read of a damaged capture is worth having, and the exit code tells of the rest.
-            whole.0.commit()?;
-            decoded
+            // What could be read of a damaged capture is worth having, and the exit code tells of the rest. What was no
+            // capture at all takes no file's place.
+            if decoded.as_ref().map_or_else(|ended| ended.records > 0, |()| true) {
+                whole.0.commit()?;
+            }
+            decoded.map_err(|ended| ended.failure)
         }
     }
+}
+
+/// Decoding that came to no good end.
+struct Ended {
+    failure: Failure,
+    /// Packets that were read before.
+    records: u64,
 }
 
 /// All files, between the beginning and the end that the style has.
@@ -321,23 +339,29 @@ fn all(
     style: &mut dyn Style,
     out: &mut dyn Write,
     live: bool,
-) -> Result<(), Failure> {
-    style.begin(out)?;
-    let mut decoded = Ok(());
-    for path in &args.files {
-        decoded = one(path, filter, style, out, live);
-        if let Err(failure) = &decoded {
-            if !matches!(failure, Failure::Write(_)) {
-                style.failed(&failure.to_string(), out)?;
+) -> Result<(), Ended> {
+    let mut records = 0;
+    let mut decode = || -> Result<(), Failure> {
+        let stop = Stop::on_signals()?;
+        style.begin(out)?;
+        let mut decoded = Ok(());
+        for path in &args.files {
+            decoded = one(path, filter, style, out, live, &stop, &mut records);
+            if let Err(failure) = &decoded {
+                if !matches!(failure, Failure::Write(_) | Failure::Interrupted) {
+                    style.failed(&failure.to_string(), out)?;
+                }
+                break;
             }
-            break;
         }
-    }
-    style.end(out).map_err(|error| match error.kind() {
-        ErrorKind::InvalidInput => Failure::Asked(error),
-        _ => Failure::Write(error),
-    })?;
-    decoded
+        style.end(out).map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => Failure::Asked(error),
+            _ => Failure::Write(error),
+        })?;
+        decoded
+    };
+    let decoded = decode();
+    decoded.map_err(|failure| Ended { failure, records })
 }
 
 fn one(
@@ -346,14 +370,16 @@ fn one(
     style: &mut dyn Style,
     out: &mut dyn Write,
     live: bool,
+    stop: &Stop,
+    records: &mut u64,
 ) -> Result<(), Failure> {
     let name = if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() };
-    let input: Box<dyn Read> = if path.as_os_str() == "-" {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(open(path).map_err(|problem| Failure::Open { path: name.clone(), problem })?)
+    let input = Input::open(path, stop).map_err(|problem| Failure::Open { path: name.clone(), problem })?;
+    // Whoever stops it has cut it off.
+    let failed = |error| match stop.is_set() {
+        true => Failure::Interrupted,
+        false => Failure::Read { path: name.clone(), error },
     };
-    let failed = |error| Failure::Read { path: name.clone(), error };
     let mut capture = Capture::open(input).map_err(failed)?;
     let mut known = 0;
     loop {
@@ -364,29 +390,19 @@ fn one(
         }
         match capture.next_record() {
             Ok(Some(record)) => {
+                *records += 1;
                 let takes = |filter: &Filter| filter.takes(&record, &dissect(record.link, record.data));
                 if filter.is_none_or(takes) {
                     style.record(&record, out)?;
                 }
             }
+            Ok(None) if stop.is_set() => return Err(Failure::Interrupted),
             Ok(None) => return Ok(()),
             Err(error) => return Err(failed(error)),
         }
         if live {
             out.flush()?;
         }
-    }
-}
-
-fn open(path: &Path) -> Result<File, String> {
-    let file = File::open(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => "there is no such file".to_owned(),
-        ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
-    })?;
-    match file.metadata() {
-        Ok(about) if about.is_dir() => Err("that is a directory; name the files in it".to_owned()),
-        _ => Ok(file),
     }
 }
 

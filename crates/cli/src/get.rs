@@ -343,7 +343,7 @@ pub(crate) fn run(args: &GetArgs) -> ExitCode {
     if let Some(story) = story
         && let Err(error) = story.finish()
     {
-        eprintln!("bypath: cannot write the story: {error}");
+        crate::complain!("bypath: cannot write the story: {error}");
     }
     match (outcome, captured) {
         (Ok(mut records), Ok(captured)) => {
@@ -351,7 +351,7 @@ pub(crate) fn run(args: &GetArgs) -> ExitCode {
                 record.capture.clone_from(&captured);
             }
             if let Some(note) = captured.as_ref().and_then(CaptureSummary::note).filter(|_| !args.silent) {
-                eprintln!("bypath: {note}");
+                crate::complain!("bypath: {note}");
             }
             finish(args, &records)
         }
@@ -426,7 +426,7 @@ fn refuse(args: &GetArgs, exit_code: u8, message: &str) -> ExitCode {
             args.urls.iter().map(|url| Record::refused(Some(url), exit_code, message)).collect();
         output::print(&records);
     } else if !args.silent {
-        eprintln!("bypath: {message}");
+        crate::complain!("bypath: {message}");
     }
     ExitCode::from(exit_code)
 }

@@ -94,7 +94,7 @@ pub(crate) fn run(args: LabArgs) -> ExitCode {
     match dispatch(args.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("bypath: {error}");
+            crate::complain!("bypath: {error}");
             ExitCode::from(FAILED)
         }
     }

@@ -37,7 +37,7 @@ impl<'a> Live<'a> {
             match Display::start(title, duration_seconds) {
                 Ok(display) => self.display = Some(display),
                 // The run does not depend on being watched.
-                Err(error) => eprintln!("bypath: no display: {error}"),
+                Err(error) => crate::complain!("bypath: no display: {error}"),
             }
         }
         if self.display.is_none() {

@@ -10,6 +10,7 @@ mod exports;
 mod file_sink;
 mod frame_text;
 mod get;
+mod input;
 mod lab_cmd;
 mod latency;
 mod live;
@@ -111,6 +112,15 @@ fn main() -> ExitCode {
         Err(error) => refuse(&error, &args),
     }
 }
+
+/// A line to stderr. Whoever has closed that does not want to hear it.
+macro_rules! complain {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+pub(crate) use complain;
 
 fn print(text: &str) -> ExitCode {
     let mut stdout = std::io::stdout().lock();

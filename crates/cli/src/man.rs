@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ManArgs, mut command: Command) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
-            eprintln!("bypath: {text}");
+            crate::complain!("bypath: {text}");
             ExitCode::FAILURE
         }
     }

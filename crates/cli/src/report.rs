@@ -52,7 +52,7 @@ pub(crate) fn run(args: &ReportArgs) -> ExitCode {
             if args.json {
                 crate::print(&format!("{}\n", serde_json::to_string_pretty(&failed).unwrap_or_default()));
             } else {
-                eprintln!("bypath: {}", failure.message);
+                crate::complain!("bypath: {}", failure.message);
             }
             ExitCode::from(failed.exit_code(false))
         }

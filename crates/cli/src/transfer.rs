@@ -162,7 +162,7 @@ impl Jobs {
     fn tell(&self, record: &Record) {
         if !self.silent {
             for note in &record.notes {
-                eprintln!("bypath: note: {note}");
+                crate::complain!("bypath: note: {note}");
             }
             if let Some(error) = &record.error {
                 let mut line = format!("bypath: ({}) {error}", record.exit_code);
@@ -170,14 +170,14 @@ impl Jobs {
                     // Writing to a String cannot fail.
                     let _ = write!(line, "; kept in {part}, continue with -C -");
                 }
-                eprintln!("{line}");
+                crate::complain!("{line}");
             }
         }
         if let (Some(sha256), false) = (&record.sha256, self.json) {
             match &record.output {
                 Some(name) => println!("{sha256}  {name}"),
                 // Stdout may hold the body.
-                None => eprintln!("{sha256}  {}", record.url.as_deref().unwrap_or("-")),
+                None => crate::complain!("{sha256}  {}", record.url.as_deref().unwrap_or("-")),
             }
         }
     }

@@ -192,3 +192,81 @@ fn a_file_gets_its_name_when_everything_is_in_it() {
     let nowhere = decode(&[path.to_str().unwrap(), "-o", "/no/such/place"], &[]);
     assert_eq!(nowhere.status.code(), Some(1));
 }
+
+#[test]
+fn what_is_no_capture_takes_no_files_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("text"), "no capture").unwrap();
+    for input in [path("nothing"), path("text")] {
+        for style in ["tcpdump", "story", "diagram", "json"] {
+            std::fs::write(path("kept"), "precious").unwrap();
+            let output = decode(&["--style", style, "-o", &path("kept"), &input], &[]);
+            assert_eq!(output.status.code(), Some(1), "{style} {input}");
+            assert_eq!(std::fs::read(path("kept")).unwrap(), b"precious", "{style} {input}");
+        }
+    }
+    // Half a capture is worth having.
+    let whole = std::fs::read(capture()).unwrap();
+    std::fs::write(path("half"), &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(decode(&["-n", "-o", &path("kept"), &path("half")], &[]).status.code(), Some(1));
+    assert!(std::fs::read_to_string(path("kept")).unwrap().lines().count() > 20);
+    let names: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[test]
+fn a_capture_is_not_replaced_by_what_is_read_from_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, link) = (dir.path().join("c.pcap"), dir.path().join("link"));
+    std::fs::copy(capture(), &file).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for output in [&file, &link] {
+        let output = decode(&["-o", output.to_str().unwrap(), file.to_str().unwrap()], &[]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("would be replaced"), "{output:?}");
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), std::fs::read(capture()).unwrap());
+}
+
+#[test]
+fn ctrl_c_keeps_what_was_read_from_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.json");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bypath"))
+        .args(["decode", "--style", "json", "-o", path.to_str().unwrap(), "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // Much more than the pipe holds: nearly all has been read when this returns.
+    nix::fcntl::fcntl(&stdin, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    let whole = std::fs::read(capture()).unwrap();
+    stdin.write_all(&whole).unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(child.id().cast_signed()),
+        nix::sys::signal::Signal::SIGINT,
+    )
+    .unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let packets: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert!(packets.as_array().unwrap().len() > 10);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn errors_that_nobody_reads_are_no_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_bypath"))
+        .args(["decode", "/nonexistent/file"])
+        .stdin(Stdio::null())
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+}
