@@ -242,6 +242,10 @@ impl LatencyArgs {
         match ended {
             Some((code, message)) if report.answered == 0 => return Err((code, message)),
             Some((code, message)) => result.cut_short(code, message),
+            None if report.answered == 0 && report.wrong > 0 => {
+                let text = format!("{target} answered, but never with what was sent: is it an echo server?");
+                return Err((ErrorCode::PeerLied, text));
+            }
             None if report.answered == 0 => {
                 return Err((
                     ErrorCode::TimedOut,

@@ -32,8 +32,10 @@ mod tui;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
+use bypath_measure::export::Output;
 use bypath_measure::result::{ErrorCode, RunResult};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -145,12 +147,13 @@ fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
     if error.use_stderr() && (wants_json || document.is_some()) {
         let text = error.render().to_string();
         let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+        let _ = error.print();
         if let Some(document) = document {
             print(&document.of_error(text));
-            let _ = error.print();
             return ExitCode::from(output::USAGE);
         }
-        return refuse_in_json(args.get(1).and_then(|name| name.to_str()).unwrap_or_default(), text);
+        let command = args.get(1).and_then(|name| name.to_str()).unwrap_or_default();
+        return refuse_in_json(command, text, json_file(args));
     }
     // A closed stdout or stderr leaves nobody to tell.
     let _ = error.print();
@@ -162,14 +165,27 @@ fn asks_for_json(arg: &OsString) -> bool {
     arg == "--json" || arg.as_encoded_bytes().starts_with(b"--json=")
 }
 
+/// The file of `--json=FILE`.
+fn json_file(args: &[OsString]) -> Option<&Path> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut options = args.iter().take_while(|arg| *arg != "--");
+    let file = options.find_map(|arg| arg.as_encoded_bytes().strip_prefix(b"--json="))?;
+    Some(Path::new(std::ffi::OsStr::from_bytes(file))).filter(|file| *file != Path::new("-"))
+}
+
 /// Commands that measure fail in the form of their results, the others in that of a transfer.
-fn refuse_in_json(command: &str, text: &str) -> ExitCode {
+fn refuse_in_json(command: &str, text: &str, file: Option<&Path>) -> ExitCode {
     if matches!(command, "get" | "lab") || command.starts_with('-') {
         output::print(&[output::Record::refused(None, output::USAGE, text)]);
         return ExitCode::from(output::USAGE);
     }
     let failed = RunResult::failed(command, env!("CARGO_PKG_VERSION"), ErrorCode::Usage, text);
     let document = serde_json::to_string_pretty(&failed).unwrap_or_default();
-    print(&format!("{document}\n"));
+    let document = format!("{document}\n");
+    let written = file.map(|file| Output::create(file).and_then(|file| file.complete(document.as_bytes())));
+    // A file that cannot be written is the smaller trouble.
+    if !matches!(written, Some(Ok(()))) {
+        print(&document);
+    }
     ExitCode::from(failed.exit_code(false))
 }

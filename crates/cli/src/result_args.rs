@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bypath_measure::export::{Output, json, print_json};
+use bypath_measure::export::{Output, json, print, print_json};
 use bypath_measure::report::page;
 use bypath_measure::result::{ErrorCode, RunResult, RunState};
 use clap::Args;
@@ -115,10 +115,15 @@ impl ResultArgs {
         {
             result.fail(ErrorCode::Output, error.to_string());
         }
-        if self.json_on_stdout() {
-            print_json(&result);
+        let printed = if self.json_on_stdout() {
+            print_json(&result)
         } else if self.shows_text() && result.state != RunState::Failed {
-            self.line(summary(&result).trim_end());
+            print(&format!("{}\n", summary(&result).trim_end()))
+        } else {
+            Ok(())
+        };
+        if let Err(error) = printed {
+            result.fail(ErrorCode::Output, error.to_string());
         }
         if let Some(error) = &result.error {
             let _ = writeln!(std::io::stderr(), "bypath {}: {}", result.command, error.message);

@@ -311,8 +311,7 @@ fn trial_line(step: &Step) -> String {
         percent(share),
     );
     if let Some(verdict) = step.verdict.as_ref().filter(|verdict| !verdict.valid) {
-        let reasons: Vec<String> =
-            verdict.reasons.iter().map(|reason| format!("{:?}", reason.code)).collect();
+        let reasons: Vec<String> = verdict.reasons.iter().map(|reason| reason.code.name()).collect();
         let _ = write!(line, "  ({})", reasons.join(", "));
     }
     line

@@ -387,7 +387,9 @@ fn finish(args: &ServeArgs, mut result: RunResult) -> ExitCode {
     }
     // With stdout or stderr closed there is nobody to tell.
     if args.json_on_stdout() {
-        print_json(&result);
+        if let Err(error) = print_json(&result) {
+            result.fail(ErrorCode::Output, error.to_string());
+        }
     } else if result.error.is_none() {
         let count = |n: Option<u64>| n.unwrap_or_default();
         let totals = &result.totals;

@@ -1,6 +1,7 @@
 //! Raw frames between the hosts of a lab: what is counted agrees with the kernel and with the box in between, and what
 //! cannot be is refused in one error. Needs root.
 
+use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -320,6 +321,62 @@ fn netns_latency_over_tcp_and_udp_on_both_stacks_against_the_kernel() {
     drop(end);
     echo.join().unwrap();
     drop(server);
+}
+
+/// Who reflects frames receives them as well, and is not who measures.
+#[test]
+fn netns_intervals_of_raw_latency_are_of_the_end_that_measures() {
+    let lab = Lab::builder().name_prefix("bl").up().unwrap();
+    let args = ["latency", "--proto", "raw", "-R", "1000", "-t", "0.5", "-i", "0.1", "-O", "0"];
+    let json = run(&[&args[..], &both(&lab)].concat());
+    let total = number(&json, "/totals/packets_received");
+    let sum = |field: &str| -> u64 {
+        let intervals = json["intervals"].as_array().unwrap().iter();
+        intervals.filter_map(|interval| interval.pointer(field)?.as_u64()).sum()
+    };
+    assert!(total > 0 && sum("/totals/packets_received") <= total, "{json:#}");
+    assert!(sum("/totals/packets_received") > total / 2, "{json:#}");
+    let count = number(&json, "/latency/round_trip/count");
+    assert!(sum("/latency/round_trip/count") <= count, "{json:#}");
+}
+
+/// The far host's server does this to each answer.
+fn answering(lab: &Lab, change: impl Fn(&mut [u8]) -> bool + Send + 'static) -> String {
+    let at = lab.far().at(7);
+    let listener = lab.far().run(|| std::net::TcpListener::bind(at)).unwrap().unwrap();
+    let serve = move || {
+        let mut message = [0; 64];
+        for mut stream in listener.incoming().flatten() {
+            while stream.read_exact(&mut message).is_ok() {
+                if change(&mut message) && stream.write_all(&message).is_err() {
+                    break;
+                }
+            }
+        }
+    };
+    lab.far().spawn("odd-echo", serve).unwrap();
+    at.to_string()
+}
+
+#[test]
+fn netns_latency_says_what_is_wrong_with_a_server_that_is_no_echo() {
+    for (answers, words) in [(true, "never with what was sent"), (false, "did not answer within")] {
+        let lab = Lab::builder().name_prefix("bl").up().unwrap();
+        let target = answering(&lab, move |message| {
+            message[20] ^= 1;
+            answers
+        });
+        let args = ["latency", &target, "-n", "20", "-O", "0", "--timeout", "0.5"];
+        let output = bypath(&[&args[..], &near(&lab)].concat()).output().unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let message = json["error"]["message"].as_str().unwrap();
+        assert!(message.contains(words) && message.contains("is it an echo server?"), "{message}");
+        assert_eq!(output.status.code(), Some(1));
+        if answers {
+            assert_eq!(number(&json, "/totals/bytes_received"), 20 * 64, "{json:#}");
+            assert_eq!(number(&json, "/totals/errors/wrong_answer"), 20);
+        }
+    }
 }
 
 #[test]

@@ -72,6 +72,25 @@ fn netns_files_that_fit_one_after_the_other_are_no_failure() {
 }
 
 #[test]
+fn netns_a_result_that_stdout_does_not_take_is_a_failure() {
+    let (desk, _nginx) = desk();
+    for form in [&["--json"][..], &[]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = tool::command(env!("CARGO_BIN_EXE_bypath"))
+            .unwrap()
+            .args(["load", "http", &desk.v4("http", "small"), "-n", "3"])
+            .args(["--netns", desk.near().netns(), "--dev", desk.near().interface()])
+            .args(form)
+            .stdout(full)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("cannot write to standard output") && said.contains("no space"), "{said}");
+    }
+}
+
+#[test]
 fn netns_reports_and_captures_that_do_not_fit_are_errors_and_leave_nothing_under_their_names() {
     let (desk, _nginx) = desk();
     let url = desk.v4("http", "large");

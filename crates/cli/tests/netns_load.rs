@@ -51,6 +51,18 @@ fn impossible_loads_are_refused_before_anything_is_touched_in_json_too() {
     }
 }
 
+#[test]
+fn options_that_make_no_sense_are_told_where_the_result_was_to_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("result.json");
+    let to_file = format!("--json={}", file.display());
+    let output = bypath(&["dance", "198.18.0.2:7", &to_file]).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
+    let result: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!((&result["state"], &result["error"]["code"]), (&"failed".into(), &"usage".into()));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("dance"), "{output:?}");
+}
+
 /// The server must end while there is still a network to reach it by: fields are dropped in this order.
 struct Desk {
     server: TcpService,

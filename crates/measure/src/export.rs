@@ -22,7 +22,7 @@ pub use csv::csv;
 pub use endpoint::Endpoint;
 pub use hgrm::hgrm;
 pub use hlog::Hlog;
-pub use json::{json, print_json};
+pub use json::{json, print, print_json};
 pub(crate) use output::advice;
 pub use output::{Output, OutputError};
 pub use prometheus::page;

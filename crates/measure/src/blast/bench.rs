@@ -149,14 +149,16 @@ struct Worker<'a> {
 struct Gauges {
     transmit: TransmitGauge,
     receive: ReceiveGauge,
+    /// What it receives is of the intervals: of one that only sends frames back, only where nobody else receives.
     receives: bool,
     sent: AtomicBool,
     done: AtomicBool,
 }
 
 impl Gauges {
-    fn of(side: &SidePlan) -> Gauges {
-        Gauges { receives: side.receive || side.reflect, ..Gauges::default() }
+    fn of(side: &SidePlan, plan: &TrialPlan) -> Gauges {
+        let alone = !plan.sides.iter().any(|side| side.receive);
+        Gauges { receives: side.receive || side.reflect && alone, ..Gauges::default() }
     }
 }
 
@@ -184,7 +186,7 @@ impl Bench {
         let receive_plans: Vec<ReceivePlan> =
             plan.sides.iter().map(|side| receive_plan(plan, side)).collect();
         let gauges: Vec<Gauges> = std::iter::zip(&self.ports, &plan.sides)
-            .flat_map(|(port, side)| port.devices.iter().map(|_| Gauges::of(side)))
+            .flat_map(|(port, side)| port.devices.iter().map(|_| Gauges::of(side, plan)))
             .collect();
         let (to_main, from_receivers) = unbounded();
         let cores = self.cores.clone();
@@ -203,7 +205,8 @@ impl Bench {
                         send,
                         receive: (side.receive || side.reflect).then_some(receiving),
                         gauges: &gauges[number],
-                        intervals: to_main.clone(),
+                        // Without a receiver nobody hears.
+                        intervals: if gauges[number].receives { to_main.clone() } else { unbounded().0 },
                     };
                     threads.push(scope.spawn(move || worker.run(device)));
                     number += 1;
@@ -383,6 +386,13 @@ impl Watch<'_> {
     /// Counts since `last`, which holds totals; or the totals at the beginning.
     fn sample(&self, last: Option<&IntervalSample>, sent_ns: Option<u64>) -> IntervalSample {
         let sum = |get: &dyn Fn(&Gauges) -> u64| self.gauges.iter().map(get).sum::<u64>();
+        let received = |get: &dyn Fn(&ReceiveGauge) -> u64| {
+            self.gauges
+                .iter()
+                .filter(|gauges| gauges.receives)
+                .map(|gauges| get(&gauges.receive))
+                .sum::<u64>()
+        };
         let mut one_way = NanoHistogram::new();
         if last.is_some() {
             let running = |gauges: &&Gauges| gauges.receives && !gauges.done.load(Ordering::Acquire);
@@ -407,9 +417,9 @@ impl Watch<'_> {
             end_seconds: now.saturating_sub(self.measured_from) as f64 / 1e9
                 * f64::from(u8::from(last.is_some())),
             sent: sum(&|gauges| gauges.transmit.frames.load(Ordering::Relaxed)) - counts[0],
-            received: sum(&|gauges| gauges.receive.frames.load(Ordering::Relaxed)) - counts[1],
+            received: received(&|gauge| gauge.frames.load(Ordering::Relaxed)) - counts[1],
             sent_bytes: sum(&|gauges| gauges.transmit.bytes.load(Ordering::Relaxed)) - counts[2],
-            received_bytes: sum(&|gauges| gauges.receive.bytes.load(Ordering::Relaxed)) - counts[3],
+            received_bytes: received(&|gauge| gauge.bytes.load(Ordering::Relaxed)) - counts[3],
             one_way,
         }
     }

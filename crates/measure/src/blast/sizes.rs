@@ -86,7 +86,8 @@ impl FromStr for Sizes {
         let size = |word: &str| match word.parse::<u16>() {
             Ok(size) if size >= MIN_SIZE => Ok(size),
             _ => Err(format!(
-                "\"{word}\" is not a frame size: a number of bytes from {MIN_SIZE}, FCS included"
+                "\"{word}\" is not a frame size: a number of bytes from {MIN_SIZE} to {}, FCS included",
+                u16::MAX
             )),
         };
         let sizes = if text.eq_ignore_ascii_case("imix") {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use super::OutputError;
 use crate::result::RunResult;
 
 /// The document, with a line end behind it.
@@ -17,8 +18,24 @@ pub fn json(result: &RunResult) -> String {
     text
 }
 
-/// Prints it to standard output. With standard output closed there is nobody left to tell.
-pub fn print_json(result: &RunResult) {
+/// Prints it to standard output.
+///
+/// # Errors
+/// As [`print`] has them.
+pub fn print_json(result: &RunResult) -> Result<(), OutputError> {
+    print(&json(result))
+}
+
+/// Prints a text to standard output. Whoever has closed that has seen enough.
+///
+/// # Errors
+/// What the system says, when it is open and takes nothing.
+pub fn print(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(json(result).as_bytes()).and_then(|()| stdout.flush());
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(OutputError::new("to standard output", error))
+        }
+        _ => Ok(()),
+    }
 }

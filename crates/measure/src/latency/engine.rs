@@ -13,6 +13,7 @@ use crossbeam::channel::{Sender, bounded};
 
 use super::rounds::{Due, PingPlan, PingReport, Rounds};
 use super::slices::{self, PingRecorder, Tell};
+use super::socket::stalled;
 use crate::blast::clock::now_ns;
 use crate::result::ErrorCode;
 
@@ -163,8 +164,8 @@ impl Service for PingPong {
                 });
                 if lost {
                     // TCP does not lose: a server that takes so long has stalled.
-                    let message = format!("{} stopped answering", self.target);
-                    self.end(Some((ErrorCode::PeerGone, message)));
+                    let has_answers = self.rounds.as_ref().is_some_and(Rounds::has_answers);
+                    self.end(Some(stalled(self.target, has_answers, self.plan.timeout)));
                     connection.abort();
                     return desk.stop();
                 }

@@ -68,9 +68,9 @@ impl PingReport {
         totals.requests_failed = Some(self.lost + self.wrong);
         totals.error("timed_out", self.lost);
         totals.error("wrong_answer", self.wrong);
-        let bytes = self.answered * plan.size as u64;
-        (totals.bytes_sent, totals.bytes_received) = (Some(bytes), Some(bytes));
-        totals.bytes_verified = Some(bytes);
+        let bytes = |messages: u64| Some(messages * plan.size as u64);
+        (totals.bytes_sent, totals.bytes_received) = (bytes(self.sent), bytes(self.answered + self.wrong));
+        totals.bytes_verified = bytes(self.answered);
         let lateness = self.lateness.summary(false);
         if let Some(rate) = plan.rate {
             result.latency.insert(metric::REQUEST.to_owned(), self.corrected.summary(true));
@@ -116,6 +116,7 @@ pub struct Rounds {
     under_way: Option<UnderWay>,
     /// When the last message was answered or given up.
     free_ns: u64,
+    answered_once: bool,
     number: u64,
     message: Vec<u8>,
     report: PingReport,
@@ -146,6 +147,7 @@ impl Rounds {
             until_ns,
             under_way: None,
             free_ns: now_ns,
+            answered_once: false,
             number: 0,
             message,
             report: PingReport::default(),
@@ -227,6 +229,11 @@ impl Rounds {
         &self.message
     }
 
+    /// Whether any message was answered, those of the warm-up included.
+    pub fn has_answers(&self) -> bool {
+        self.answered_once
+    }
+
     /// Whether a message is under way.
     pub fn is_waiting(&self) -> bool {
         self.under_way.is_some()
@@ -236,6 +243,7 @@ impl Rounds {
     pub fn answered(&mut self, now_ns: u64, right: bool) {
         let Some(under_way) = self.under_way.take() else { return };
         self.free_ns = now_ns;
+        self.answered_once = true;
         if !under_way.counts {
             return;
         }

@@ -96,13 +96,13 @@ impl PingCollector {
 
     fn interval(&self, slice: &Slice<PingSlice>) -> Interval {
         let counts = &slice.data.counts;
-        let bytes = counts.answered * self.plan.size as u64;
+        let bytes = |messages: u64| Some(messages * self.plan.size as u64);
         let mut totals = Totals {
             requests_started: Some(counts.sent),
             requests: Some(counts.answered),
             requests_failed: Some(counts.lost + counts.wrong),
-            bytes_sent: Some(bytes),
-            bytes_received: Some(bytes),
+            bytes_sent: bytes(counts.sent),
+            bytes_received: bytes(counts.answered + counts.wrong),
             ..Totals::default()
         };
         totals.error("timed_out", counts.lost);

@@ -174,7 +174,6 @@ fn measure(
     let mut rounds = Rounds::new(plan, now_ns(), Some(recorder));
     let mut answer = vec![0; plan.size.max(1) + 1];
     let mut got = 0;
-    let mut answered_once = false;
     let ended = loop {
         if stop.load(Ordering::Relaxed) {
             let message = "interrupted: this is what was measured until then".to_owned();
@@ -186,11 +185,10 @@ fn measure(
             Due::Never => break None,
             Due::At(at) => idle(at.saturating_sub(now), plan.spin),
             _ if was_waiting && !rounds.is_waiting() && !way.is_datagram() => {
-                break Some((ErrorCode::PeerGone, format!("{target} stopped answering")));
+                break Some(stalled(target, rounds.has_answers(), plan.timeout));
             }
-            _ if was_waiting && !rounds.is_waiting() && !answered_once => {
-                let message = format!("{target} did not answer within {:?}", plan.timeout);
-                break Some((ErrorCode::TimedOut, message));
+            _ if was_waiting && !rounds.is_waiting() && !rounds.has_answers() => {
+                break Some(stalled(target, false, plan.timeout));
             }
             Due::Now => {
                 got = 0;
@@ -204,7 +202,6 @@ fn measure(
                     // The late answer to a message that was given up is no answer to this one.
                     if right || len != plan.size {
                         rounds.answered(now_ns(), right);
-                        answered_once = true;
                     }
                 }
                 Ok(len) => {
@@ -248,6 +245,15 @@ fn idle(ns: u64, spin: bool) {
     } else {
         std::hint::spin_loop();
     }
+}
+
+/// No answer came in time, after others or at all.
+pub(super) fn stalled(target: SocketAddr, has_answers: bool, timeout: Duration) -> Ended {
+    if has_answers {
+        return (ErrorCode::PeerGone, format!("{target} stopped answering"));
+    }
+    let message = format!("{target} did not answer within {timeout:?}: is it an echo server?");
+    (ErrorCode::TimedOut, message)
 }
 
 /// What an error of a socket means.

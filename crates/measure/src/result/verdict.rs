@@ -70,3 +70,11 @@ pub enum ReasonCode {
     /// The run was cut short.
     Partial,
 }
+
+impl ReasonCode {
+    /// Its name in results.
+    pub fn name(self) -> String {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        value.as_str().unwrap_or_default().to_owned()
+    }
+}

@@ -16,7 +16,7 @@ const TIME_X: f64 = 78.0;
 const LEFT: f64 = 150.0;
 const RIGHT: f64 = 560.0;
 const NOTE_X: f64 = 650.0;
-const WIDTH: f64 = 1240.0;
+const WIDTH: f64 = 1280.0;
 /// By how much an arrow falls on its way.
 const FALL: f64 = 9.0;
 
@@ -30,7 +30,7 @@ const MILESTONE: usize = 25;
 const SLICE: usize = 250;
 
 /// Characters of a note.
-const NOTE: usize = 96;
+const NOTE: usize = 84;
 
 /// Text that is safe in HTML.
 pub(super) fn escaped(text: &str) -> String {

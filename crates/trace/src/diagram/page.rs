@@ -19,7 +19,7 @@ h1 { font-size: 20px; } h2 { font-size: 16px; margin: 32px 0 4px; } p { margin: 
 .legend span { margin-right: 18px; white-space: nowrap; }
 .legend i { display: inline-block; width: 22px; height: 0; border-top: 3px solid; vertical-align: middle;
   margin-right: 6px; }
-.ends { position: sticky; top: 0; background: var(--paper); border-bottom: 1px solid var(--rule); width: 1240px;
+.ends { position: sticky; top: 0; background: var(--paper); border-bottom: 1px solid var(--rule); width: 1280px;
   height: 26px; margin-top: 12px; z-index: 1; }
 .ends b { position: absolute; transform: translateX(-50%); white-space: nowrap; }
 svg { display: block; overflow: visible; } .sequence { content-visibility: auto; } svg text { font: 11px ui-monospace, monospace; fill: var(--ink); }
@@ -35,6 +35,7 @@ svg { display: block; overflow: visible; } .sequence { content-visibility: auto;
 circle { fill: currentColor; }
 svg .time { fill: var(--dim); text-anchor: end; } svg .number { fill: var(--dim); text-anchor: end; }
 svg .pause { fill: var(--dim); text-anchor: middle; font-style: italic; }
+svg .label { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
 svg .note { font: 12px system-ui, sans-serif; } svg .tick { fill: var(--dim); }
 .frame { fill: none; stroke: var(--rule); }
 .only .p.ack:not(.told) { display: none; }
