@@ -229,6 +229,15 @@ fn a_queue_that_does_not_exist_is_told_with_those_that_do() {
     );
 }
 
+/// The kernel gives a queue back some time after its socket was closed.
+#[test]
+fn a_queue_can_be_had_again_as_soon_as_it_was_given_up() {
+    let wire = Wire::new(1, 1500);
+    for _ in 0..50 {
+        drop(wire.near.run(|| open(NEAR, &QueueConfig::default())).unwrap());
+    }
+}
+
 #[test]
 fn a_queue_that_is_taken_is_told() {
     let wire = Wire::new(1, 1500);

@@ -20,6 +20,9 @@ use crate::socket::{BindError, BoundSocket, BusyPoll, Registered, RingSizes};
 use crate::steer::{MAX_QUEUES, Steering};
 use crate::umem::{UmemArea, check_memory};
 
+/// How long a queue may still belong to a socket that was closed.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How sockets are asked to be bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BindMode {
@@ -197,9 +200,14 @@ impl XdpDevice {
             (BindMode::Copy, _) | (_, Attached::Generic) => BindFlags::XDP_COPY,
             (BindMode::Auto, _) => BindFlags::empty(),
         };
+        let asked = Instant::now();
         let socket = loop {
             match self.bind(id, config, rings, mode, &first) {
                 Ok(socket) => break socket,
+                // The kernel takes a queue from a socket that is closed some time after its program has ended.
+                Err(BindError::Errno(libc::EBUSY)) if asked.elapsed() < RELEASE_TIMEOUT => {
+                    sleep(Duration::from_millis(5));
+                }
                 // Some drivers fail in zero-copy instead of declining it, so the kernel does not fall back.
                 Err(BindError::Errno(errno)) if mode.is_empty() && errno != libc::EBUSY => {
                     tracing::debug!(queue = id, errno, "binding by the driver's choice failed, trying copy");
