@@ -67,13 +67,14 @@ fn cover(
         segments: 0,
         packets: None,
         rtt: None,
+        since: None,
         held: None,
         syn: ack >= 1 && before.is_none_or(|before| before < 1) && y.life.syn,
         fin: y.fin.is_some_and(|fin| ack > fin && before.is_none_or(|before| before <= fin)),
         all: y.nxt.is_some_and(|nxt| ack >= nxt),
     };
     y.life.fin_acked |= y.fin.is_some_and(|fin| ack > fin);
-    let mut newest = None;
+    let mut newest: Option<(i64, Option<i64>)> = None;
     while let Some(sent) = y.outstanding.front().copied().filter(|sent| sent.from < ack) {
         if sent.to > ack {
             // Part of a segment, as resegmented data is acknowledged: the rest is still outstanding.
@@ -84,8 +85,9 @@ fn cover(
         }
         y.outstanding.pop_front();
         covered.segments += 1;
-        let first = covered.packets.map_or(sent.number, |p| p.0);
-        covered.packets = Some((first, sent.last_number.max(covered.packets.map_or(0, |p| p.1))));
+        let (first, last) = covered.packets.unwrap_or((sent.number, sent.last_number));
+        // What was lost may come from a later packet than what is behind it.
+        covered.packets = Some((first.min(sent.number), last.max(sent.last_number)));
         if sent.again > 0
             && sent.stamp != sent.last_stamp
             && echo.is_some()
@@ -103,16 +105,20 @@ fn cover(
             }
             _ => None,
         };
-        newest = sample;
+        if newest.is_none_or(|(time, _)| sent.last_time >= time) {
+            newest = Some((sent.last_time, sample));
+        }
     }
-    // From the first byte that was seen, where the capture begins in the middle.
-    let from = before.or(y.lowest).unwrap_or(ack).max(0);
+    // From the SYN, or from the first byte that was seen, where the capture begins in the middle.
+    let begin = if y.life.syn { Some(0) } else { y.lowest };
+    let from = before.or(begin).unwrap_or(ack).max(0);
     let controls = i64::from(covered.syn && from < 1) + i64::from(covered.fin);
     covered.bytes = (ack - from - controls).max(0) as u64;
     if covered.bytes > 0 && y.data_begun.is_some() {
         y.data_ended = Some(now);
     }
-    if let Some(sent_at) = newest {
+    covered.since = newest.map(|(time, _)| now - time);
+    if let Some((_, Some(sent_at))) = newest {
         let sample = now - sent_at;
         let shortest = (y.rtt.samples > 0).then_some(y.rtt.min);
         let bare = segment.len == 0 && !segment.has(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST);

@@ -15,6 +15,8 @@ pub struct Counts {
     pub data_segments: u64,
     /// Segments of which something had been sent before.
     pub retransmissions: u64,
+    /// Of these, those without data: a SYN or a FIN alone.
+    pub retransmissions_without_data: u64,
     /// Bytes that were sent again.
     pub retransmitted_bytes: u64,
     /// Retransmissions that duplicate acknowledgments or SACK asked for.

@@ -87,6 +87,10 @@ bitflags::bitflags! {
         /// Of an earlier connection between the same ports, whose other end has not heard that it is over, or the answer
         /// to such a segment (RFC 9293 §3.5.1).
         const OF_EARLIER = 1 << 24;
+        /// Both ends have asked for the connection before they got the other's SYN (RFC 9293 §3.5).
+        const SIMULTANEOUS_OPEN = 1 << 25;
+        /// With it both SYNs are acknowledged, and the connection stands.
+        const STANDS = 1 << 26;
     }
 }
 
@@ -174,8 +178,10 @@ pub struct Covered {
     pub segments: u32,
     /// The first and last packet that carried them, where they were captured.
     pub packets: Option<(u64, u64)>,
-    /// Nanoseconds since the newest of them was sent: a sample of the round-trip time, if none was sent again.
+    /// Nanoseconds since the newest of them was sent: a sample of the round-trip time, if that was not sent again.
     pub rtt: Option<i64>,
+    /// Nanoseconds since any of them was sent the last time, which is no sample if that was not the first time.
+    pub since: Option<i64>,
     /// For how long it was held back, about.
     pub held: Option<i64>,
     /// The peer's SYN is covered.

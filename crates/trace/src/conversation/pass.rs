@@ -29,6 +29,8 @@ pub(super) struct Pass {
     at_next: bool,
     /// Takes no place in its sender's stream.
     pub(super) asks: bool,
+    /// The answer to a SYN that crossed this end's own, which it repeats (RFC 9293 §3.5): nothing is sent again.
+    pub(super) crosses: bool,
 }
 
 impl Pass {
@@ -37,9 +39,7 @@ impl Pass {
         if let Some(ack) = segment.acknowledges() {
             y.anchor(ack, false);
         }
-        if segment.has(TcpFlags::SYN) {
-            x.open(segment);
-        }
+        let crosses = segment.has(TcpFlags::SYN) && x.open(segment);
         let from = x.place(segment.seq);
         let to = from + i64::from(segment.span());
         let ack = segment.acknowledges().map(|ack| y.place(ack));
@@ -57,6 +57,7 @@ impl Pass {
             same_window: segment.window == x.raw_window,
             at_next: x.nxt.is_none_or(|nxt| from == nxt),
             asks: false,
+            crosses,
         }
     }
 
@@ -147,6 +148,9 @@ impl Pass {
             return;
         }
         let (from, to) = (self.from, self.to);
+        if self.crosses && x.nxt.is_some_and(|nxt| to <= nxt) {
+            return;
+        }
         let old = x.nxt.filter(|&nxt| from < nxt);
         if old.is_some() {
             match again::judge(x, y, from, to, segment) {
@@ -160,6 +164,7 @@ impl Pass {
                     self.marks |= Marks::RETRANSMISSION;
                     let repeated = u64::from(segment.len).saturating_sub(again.new_bytes);
                     x.counts.retransmissions += 1;
+                    x.counts.retransmissions_without_data += u64::from(segment.len == 0);
                     x.counts.retransmitted_bytes += repeated;
                     x.counts.bytes += again.new_bytes.min(u64::from(segment.len));
                     self.again = Some(again);

@@ -72,6 +72,8 @@ pub(super) struct Opening {
     pub(super) flags: TcpFlags,
     pub(super) options: Options,
     pub(super) len: u32,
+    /// A SYN without ACK, and then one with it: both ends have asked.
+    pub(super) crossed: bool,
 }
 
 /// One end.
@@ -181,10 +183,15 @@ impl Side {
         self.base.get_or_insert(if is_syn { seq } else { seq - 1 });
     }
 
-    /// Remembers a SYN.
-    pub(super) fn open(&mut self, segment: &Segment<'_>) {
+    /// Remembers a SYN. True if it is the first to accept the peer's, which this end's own has crossed.
+    pub(super) fn open(&mut self, segment: &Segment<'_>) -> bool {
         let time = segment.time.0;
+        let accepts = segment.has(TcpFlags::ACK);
         match &mut self.opening {
+            Some(opening) if accepts && !opening.crossed && !opening.flags.contains(TcpFlags::ACK) => {
+                opening.crossed = true;
+                return true;
+            }
             Some(opening) => {
                 opening.last_time = time;
                 opening.again += 1;
@@ -197,10 +204,12 @@ impl Side {
                     flags: segment.flags,
                     options: segment.options,
                     len: segment.len,
+                    crossed: false,
                 });
             }
         }
         self.life.syn = true;
+        false
     }
 
     /// The first offset that the peer has not acknowledged, as far as it said anything.

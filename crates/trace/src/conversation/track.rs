@@ -175,7 +175,22 @@ impl Conversation {
         let edge = y.ack.zip(y.window).map(|(ack, window)| ack + window as i64);
         let room = edge.zip(x.nxt).map(|(edge, nxt)| (edge - nxt).max(0) as u64);
         let srtt = x.rtt.smoothed();
-        if !self.shaken && from == End::Client && news.covered.is_some_and(|c| c.syn) {
+        // A SYN of each that knew nothing of the other's: it stands when both are acknowledged.
+        let asked = |side: &Side| side.opening.is_some_and(|opening| !opening.flags.contains(TcpFlags::ACK));
+        let crossed = pass.crosses || asked(x) && asked(y);
+        let mut stands = false;
+        if crossed {
+            stands = !self.shaken && x.life.heard && y.life.heard;
+            self.shaken |= stands;
+            if stands {
+                let once =
+                    [&*x, &*y].iter().all(|side| side.opening.is_none_or(|opening| opening.again == 0));
+                let took = now - self.begun;
+                self.handshake = (took >= 0 && once && !self.from_the_middle).then_some(took);
+                x.rtt.handshake = self.handshake;
+                y.rtt.handshake = self.handshake;
+            }
+        } else if !self.shaken && from == End::Client && news.covered.is_some_and(|c| c.syn) {
             self.shaken = true;
             if let (Some(own), Some(_)) = (x.opening, y.opening) {
                 let took = now - own.last_time;
@@ -196,6 +211,8 @@ impl Conversation {
         marks.set(Marks::AFTER_CLOSE, was_over);
         marks.set(Marks::HALF_CLOSED, half_closed && segment.len > 0);
         marks.set(Marks::BEGINS_IN_THE_MIDDLE, first && !segment.has(TcpFlags::SYN));
+        marks.set(Marks::SIMULTANEOUS_OPEN, crossed && segment.has(TcpFlags::SYN));
+        marks.set(Marks::STANDS, stands);
         marks.set(Marks::CONGESTION, segment.congestion);
         marks.set(Marks::ACKED_UNSEEN, news.unseen);
         marks.set(Marks::DUPLICATE_SACK, news.selective.twice.is_some());
