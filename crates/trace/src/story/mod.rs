@@ -5,6 +5,7 @@
 //! Facts are chosen in `teller` and `others`, sentences are in `sentences` and nowhere else.
 
 mod others;
+mod secrets;
 pub(crate) mod sentences;
 pub(crate) mod summary;
 mod talk;
@@ -231,7 +232,7 @@ impl Story {
             return None;
         }
         let Some(segment) = packet.segment(record) else {
-            others::tell(packet, &mut self.look_ups, record.number, record.time.0);
+            others::tell(packet, &mut self.look_ups, record);
             return None;
         };
         let observation = self.table.observe(&segment);
@@ -274,7 +275,7 @@ impl Style for Story {
                     self.segment(record, &segment, &observation, out)
                 }
                 None => {
-                    let other = others::tell(&packet, &mut self.look_ups, record.number, record.time.0);
+                    let other = others::tell(&packet, &mut self.look_ups, record);
                     let place = self.place(record.number, record.time.0);
                     let prefix = format!("{place}{} → {}  ", other.from, other.to);
                     let indent = prefix.chars().count().min(WIDTH / 2);

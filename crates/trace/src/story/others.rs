@@ -6,8 +6,8 @@ use hashbrown::HashMap;
 
 use crate::app::{Message, Said, dns::Data, of_datagram};
 use crate::conversation::packets::Packet;
-use crate::layers::{Arp, Dissection, Network, Transport, dissect};
-use crate::{Direction, LinkType};
+use crate::layers::{Arp, Dissection, Link, Network, Transport, dissect};
+use crate::{Direction, LinkType, Record};
 
 use super::sentences as say;
 
@@ -99,9 +99,9 @@ pub(super) struct Other {
 }
 
 /// Tells a packet that is no TCP segment.
-pub(super) fn tell(packet: &Packet<'_>, look_ups: &mut LookUps, number: u64, time: i64) -> Other {
+pub(super) fn tell(packet: &Packet<'_>, look_ups: &mut LookUps, record: &Record<'_>) -> Other {
     match packet {
-        Packet::Plain(packet, _) => plain(packet, look_ups, number, time),
+        Packet::Plain(packet, _) => plain(packet, look_ups, record),
         Packet::Negotiation(protocol, message, direction) => {
             between(*direction, say::negotiates(protocol, message))
         }
@@ -119,17 +119,23 @@ fn between(direction: Option<Direction>, text: String) -> Other {
     Other { from: from.to_owned(), to: to.to_owned(), text }
 }
 
-fn plain(packet: &Dissection<'_>, look_ups: &mut LookUps, number: u64, time: i64) -> Other {
+fn plain(packet: &Dissection<'_>, look_ups: &mut LookUps, record: &Record<'_>) -> Other {
     let (from, to) = match (packet.network.addresses(), &packet.network) {
         (Some((from, to)), _) => (from.to_string(), to.to_string()),
-        (None, Network::Arp(arp)) => (mac(arp.sender_hardware), "*".to_owned()),
+        (None, Network::Arp(arp)) => {
+            let to = alone(packet, arp).map_or("*".to_owned(), mac);
+            (mac(arp.sender_hardware), to)
+        }
         (None, _) => ("?".to_owned(), "?".to_owned()),
     };
     let text = match &packet.network {
-        Network::Arp(arp) => arp_text(arp),
+        Network::Arp(arp) => arp_text(arp, alone(packet, arp).is_none()),
         Network::Other { ethertype } => say::other_frame(*ethertype),
+        Network::None if packet.link == Link::Unknown && !packet.truncated => {
+            say::unknown_link(record.link.0)
+        }
         Network::Cut { .. } | Network::None => say::unreadable(),
-        Network::Ipv4(_) | Network::Ipv6(_) => transport(packet, look_ups, number, time),
+        Network::Ipv4(_) | Network::Ipv6(_) => transport(packet, look_ups, record.number, record.time.0),
     };
     Other { from, to, text }
 }
@@ -143,7 +149,17 @@ fn transport(packet: &Dissection<'_>, look_ups: &mut LookUps, number: u64, time:
                     let ends = (SocketAddr::new(from, udp.source), SocketAddr::new(to, udp.destination));
                     look_ups.message(&message, ends, number, time)
                 }
-                _ => say::udp(packet.payload_len as u64, udp.source, udp.destination),
+                _ => {
+                    let cut = match &packet.network {
+                        Network::Ipv4(ip) => ip.more_fragments,
+                        Network::Ipv6(ip) => ip.fragment.is_some_and(|(_, more)| more),
+                        _ => false,
+                    };
+                    // Of a datagram in fragments only its own header says how long it is.
+                    let len = udp.len.checked_sub(8).filter(|_| cut).map(u64::from);
+                    let len = len.unwrap_or(packet.payload_len as u64);
+                    say::udp(len, udp.source, udp.destination, cut)
+                }
             }
         }
         Transport::Icmpv4(icmp) => {
@@ -160,7 +176,14 @@ fn transport(packet: &Dissection<'_>, look_ups: &mut LookUps, number: u64, time:
                 (5, _) => report(say::REDIRECT),
                 (11, _) => report(say::EXPIRED),
                 (12, _) => report(say::BAD_PACKET),
-                _ => say::other_protocol(1),
+                (4, _) => report(say::SLOWER),
+                (9, _) => say::is_router(),
+                (10, _) => say::asks_router(),
+                (13, _) => say::asks_time(),
+                (14, _) => say::tells_time(),
+                (17, _) => say::asks_mask(),
+                (18, _) => say::tells_mask(),
+                (kind, _) => say::other_icmp("ICMP", kind),
             }
         }
         Transport::Icmpv6(icmp) => {
@@ -181,7 +204,10 @@ fn transport(packet: &Dissection<'_>, look_ups: &mut LookUps, number: u64, time:
                 (135, _) => say::asks_neighbour(),
                 (136, _) => say::answers_neighbour(),
                 (137, _) => report(say::REDIRECT),
-                _ => say::other_protocol(58),
+                (130, _) => say::asks_listeners(),
+                (131 | 143, _) => say::listens(),
+                (132, _) => say::listens_no_more(),
+                (kind, _) => say::other_icmp("ICMPv6", kind),
             }
         }
         Transport::Fragment { offset, .. } => say::fragment(*offset),
@@ -204,13 +230,25 @@ fn quoted(bytes: &[u8]) -> Option<String> {
     })
 }
 
-fn arp_text(arp: &Arp<'_>) -> String {
+/// The one host that an ARP packet goes to, where it does not go to all.
+fn alone<'a>(packet: &'a Dissection<'_>, arp: &'a Arp<'_>) -> Option<&'a [u8]> {
+    let to = match &packet.link {
+        Link::Ethernet { destination, .. } => destination,
+        // Other headers do not name it; who is answered is told.
+        _ => arp.target_hardware,
+    };
+    // The lowest bit of the first byte marks addresses of groups, all ones among them.
+    let is_one = to.first().is_some_and(|first| first & 1 == 0) && to.iter().any(|&byte| byte != 0);
+    is_one.then_some(to)
+}
+
+fn arp_text(arp: &Arp<'_>, to_all: bool) -> String {
     let address =
         |bytes: &[u8]| bytes.first_chunk::<4>().map_or(Ipv4Addr::UNSPECIFIED, |b| Ipv4Addr::from(*b));
     let (sender, target) = (address(arp.sender_protocol), address(arp.target_protocol));
     match arp.operation {
         1 if sender == target => say::announces(&sender),
-        1 => say::who_has(&target),
+        1 => say::who_has(&target, to_all),
         2 => say::is_at(&sender, &mac(arp.sender_hardware)),
         _ => say::unreadable(),
     }

@@ -59,6 +59,12 @@ fn offers(options: &Options, ecn: bool) -> String {
     if options.multipath {
         offers.push("Multipath TCP".to_owned());
     }
+    if options.fast_open.is_some() {
+        offers.push("Fast Open".to_owned());
+    }
+    if options.signed {
+        offers.push("signed segments".to_owned());
+    }
     let size = options.mss.map_or("It names no largest segment".to_owned(), |mss| {
         format!("It takes segments of up to {} bytes", Count(u64::from(mss)))
     });
@@ -80,8 +86,24 @@ pub(super) fn asks_again(after: Option<i64>, times: u32) -> String {
 }
 
 pub(super) fn accepts(after: Option<i64>, options: &Options, ecn: bool) -> String {
+    let accepts = match after {
+        Some(after) if after < 0 => format!("accepts (SYN and ACK); {CLOCK_WENT_BACK}"),
+        Some(after) => format!("accepts after {} (SYN and ACK)", Time(after)),
+        None => "accepts (SYN and ACK)".to_owned(),
+    };
+    format!("{accepts}. {}", offers(options, ecn))
+}
+
+/// Instead of a delay that would be negative.
+const CLOCK_WENT_BACK: &str = "the capture's clock went back meanwhile";
+
+pub(super) fn opens_at_the_same_time() -> String {
+    "Both ends have asked at the same time (simultaneous open).".to_owned()
+}
+
+pub(super) fn accepts_crossing(after: Option<i64>) -> String {
     let after = after.map_or(String::new(), |after| format!(" after {}", Time(after)));
-    format!("accepts{after} (SYN and ACK). {}", offers(options, ecn))
+    format!("accepts{after} what the other end has asked at the same time (SYN and ACK).")
 }
 
 pub(super) fn accepts_again(cause: Cause, after: Option<i64>) -> String {
@@ -156,6 +178,14 @@ pub(super) fn asks_for_cookie() -> String {
     "It asks for a Fast Open cookie.".to_owned()
 }
 
+pub(super) fn shows_cookie(len: u8) -> String {
+    format!("It shows the Fast Open cookie of {} that it was given before.", bytes(len.into()))
+}
+
+pub(super) fn gives_cookie(len: u8) -> String {
+    format!("It gives a Fast Open cookie of {}.", bytes(len.into()))
+}
+
 // Data.
 
 /// Words of an application, or a line of them, in quotation marks.
@@ -169,12 +199,21 @@ pub(super) fn says(from: End, greets: bool, quotes: &[String], more: usize, len:
         End::Server if greets => "greets",
         End::Server => "answers",
     };
-    let more = match more {
-        0 => String::new(),
-        1 => ", and one more line".to_owned(),
-        n => format!(", and {n} more lines"),
-    };
-    format!("{verb} {}{more} ({})", quotes.join(" "), bytes(len))
+    match quotes.is_empty() {
+        true => format!("sends {} ({})", lines(more), bytes(len)),
+        false => format!("{verb} {} ({})", quotes_and_more(quotes, more), bytes(len)),
+    }
+}
+
+fn lines(n: usize) -> String {
+    if n == 1 { "one more line".to_owned() } else { format!("{n} more lines") }
+}
+
+fn quotes_and_more(quotes: &[String], more: usize) -> String {
+    match more {
+        0 => list(quotes),
+        more => format!("{}, and {}", list(quotes), lines(more)),
+    }
 }
 
 pub(super) fn sends(len: u64, first: i64, last: i64) -> String {
@@ -215,8 +254,14 @@ pub(super) fn last_data() -> String {
     "and no more: these are its last (FIN)".to_owned()
 }
 
-pub(super) fn in_syn() -> String {
-    "The data is in the SYN already (Fast Open).".to_owned()
+pub(super) fn in_syn(quotes: &[String], more: usize, len: u64, fast_open: bool) -> String {
+    let by = if fast_open { " (Fast Open)" } else { "" };
+    match quotes.is_empty() {
+        true => format!("{} of data are in it already{by}.", bytes(len)),
+        false => {
+            format!("Its data is in it already{by}: {} ({}).", quotes_and_more(quotes, more), bytes(len))
+        }
+    }
 }
 
 pub(super) fn fills_window(peer: End) -> String {
@@ -322,8 +367,9 @@ pub(super) fn acknowledges(len: u64, carried: Option<(u64, u64)>, syn: bool, fin
     }
 }
 
-pub(super) fn sample(rtt: i64) -> String {
-    format!(", {} after it was sent", Time(rtt))
+pub(super) fn since_sent(since: i64, several: bool) -> String {
+    let what = if several { "the last of them" } else { "it" };
+    format!(", {} after {what} was sent", Time(since))
 }
 
 pub(super) fn held(time: i64) -> String {
@@ -372,7 +418,11 @@ pub(super) fn closes_window() -> String {
 }
 
 pub(super) fn opens_window(closed: i64, now: u64) -> String {
-    format!("It opens its window again, after {}: room for {}.", Time(closed), bytes(now))
+    format!("opens its window again, after {}: room for {}.", Time(closed), bytes(now))
+}
+
+pub(super) fn also_opens_window(closed: i64, now: u64) -> String {
+    format!("It {}", opens_window(closed, now))
 }
 
 pub(super) fn window_shrinks(now: u64) -> String {
@@ -395,6 +445,9 @@ pub(super) fn still_closed() -> String {
 }
 
 pub(super) fn keep_alive(silence: i64, peer: End) -> String {
+    if silence < 0 {
+        return format!("asks whether the {} is still there (keep-alive); {CLOCK_WENT_BACK}.", end(peer));
+    }
     format!("asks after {} of silence whether the {} is still there (keep-alive).", Time(silence), end(peer))
 }
 
@@ -556,6 +609,9 @@ pub(super) fn looks_up(questions: &[(String, String)]) -> String {
 
 pub(super) fn look_up_answered(asked: Option<(u64, i64)>, answer: &str) -> String {
     match asked {
+        Some((packet, after)) if after < 0 => {
+            format!("answers packet {packet} ({CLOCK_WENT_BACK}): {answer}.")
+        }
         Some((packet, after)) => format!("answers packet {packet} after {}: {answer}.", Time(after)),
         None => format!("answers: {answer}."),
     }
@@ -584,12 +640,16 @@ pub(super) fn more_records(n: usize) -> String {
     format!("and {n} more records")
 }
 
-pub(super) fn udp(len: u64, source: u16, destination: u16) -> String {
-    format!("sends a datagram with {}, port {source} to {destination}.", bytes(len))
+pub(super) fn udp(len: u64, source: u16, destination: u16, in_fragments: bool) -> String {
+    let parts = if in_fragments { ", in parts of which this is the first" } else { "" };
+    format!("sends a datagram with {}, port {source} to {destination}{parts}.", bytes(len))
 }
 
-pub(super) fn who_has(target: &dyn Display) -> String {
-    format!("asks all on the link who has {target} (ARP).")
+pub(super) fn who_has(target: &dyn Display, to_all: bool) -> String {
+    match to_all {
+        true => format!("asks all on the link who has {target} (ARP)."),
+        false => format!("asks whether it has {target} (ARP)."),
+    }
 }
 
 pub(super) fn announces(address: &dyn Display) -> String {
@@ -616,6 +676,7 @@ pub(super) const FORBIDDEN: &str = "a filter forbids it";
 pub(super) const TOO_BIG: &str = "the packet is too big for the way and may not be cut";
 pub(super) const EXPIRED: &str = "the packet has passed too many routers";
 pub(super) const BAD_PACKET: &str = "the packet's header is wrong";
+pub(super) const SLOWER: &str = "packets come too fast (Source Quench)";
 pub(super) const REDIRECT: &str = "there is a shorter way";
 
 pub(super) fn asks_neighbour() -> String {
@@ -634,6 +695,38 @@ pub(super) fn is_router() -> String {
     "tells that it is a router (Router Advertisement).".to_owned()
 }
 
+pub(super) fn asks_time() -> String {
+    "asks what time it is (ICMP Timestamp).".to_owned()
+}
+
+pub(super) fn tells_time() -> String {
+    "tells what time it is (ICMP Timestamp Reply).".to_owned()
+}
+
+pub(super) fn asks_mask() -> String {
+    "asks how long the network's prefix is (ICMP Address Mask Request).".to_owned()
+}
+
+pub(super) fn tells_mask() -> String {
+    "tells how long the network's prefix is (ICMP Address Mask Reply).".to_owned()
+}
+
+pub(super) fn asks_listeners() -> String {
+    "asks who listens to multicast groups (Multicast Listener Query).".to_owned()
+}
+
+pub(super) fn listens() -> String {
+    "tells which multicast groups it listens to (Multicast Listener Report).".to_owned()
+}
+
+pub(super) fn listens_no_more() -> String {
+    "tells that it has left a multicast group (Multicast Listener Done).".to_owned()
+}
+
+pub(super) fn other_icmp(protocol: &str, kind: u8) -> String {
+    format!("sends an {protocol} message of type {kind}.")
+}
+
 pub(super) fn fragment(offset: u16) -> String {
     format!("sends a part of a packet, from byte {offset} on.")
 }
@@ -648,6 +741,10 @@ pub(super) fn other_frame(ethertype: u16) -> String {
 
 pub(super) fn unreadable() -> String {
     "too little of the packet was captured to tell anything.".to_owned()
+}
+
+pub(super) fn unknown_link(number: u16) -> String {
+    format!("a packet of link type {number}, which is not known here.")
 }
 
 pub(super) fn negotiates(protocol: &dyn Display, message: &dyn Display) -> String {
@@ -733,11 +830,27 @@ fn losses_of(summary: &Summary, from: End) -> Option<String> {
     note(counts.fast_retransmissions, "by duplicate ACKs and SACK");
     note(counts.timeouts, "by timeout");
     note(counts.tail_probes, "as tail loss probes");
-    note(counts.needless_retransmissions, "needlessly");
+    let told = counts.fast_retransmissions + counts.timeouts + counts.tail_probes;
+    if told > 0 {
+        note(counts.retransmissions.saturating_sub(told), "otherwise");
+    }
     let why = if why.is_empty() { String::new() } else { format!(": {}", list(&why)) };
-    let share = counts.retransmissions as f64 * 100.0 / counts.data_segments.max(1) as f64;
+    // Not another reason: those with one may have been needless, too.
+    let needless = match counts.needless_retransmissions.min(counts.retransmissions) {
+        0 => String::new(),
+        1 if counts.retransmissions == 1 => "; it was needless".to_owned(),
+        n => format!("; {} of these needlessly", Count(n)),
+    };
+    let with_data = counts.retransmissions.saturating_sub(counts.retransmissions_without_data);
+    let share = with_data as f64 * 100.0 / counts.data_segments.max(1) as f64;
+    let which = match (counts.retransmissions, with_data) {
+        (1, 0) => "without data".to_owned(),
+        (_, 0) => "none of them with data".to_owned(),
+        (all, n) if all == n => format!("{share:.1} % of those with data"),
+        (_, n) => format!("{} of them with data, {share:.1} % of all with data", Count(n)),
+    };
     Some(format!(
-        "The {} sent {} again, {share:.1} % of those with data{why}.",
+        "The {} sent {} again, {which}{why}{needless}.",
         end(from),
         several(counts.retransmissions, "segment")
     ))

@@ -7,6 +7,7 @@ use crate::conversation::stream::{Piece, Stream};
 use crate::conversation::{End, Marks, Observation, Segment, State};
 use crate::layers::TcpFlags;
 
+use super::secrets::{self, Language};
 use super::sentences;
 
 /// Early bytes that are kept for each direction of each connection.
@@ -136,11 +137,7 @@ impl Words {
     fn note(&mut self, said: &Said<'_>, server: SocketAddr, most: usize) {
         let fields = most > 3;
         match *said {
-            Said::Http(Http::Field { name, .. }) if is_secret(name) => {
-                let name = String::from_utf8_lossy(name);
-                self.quote_if(fields, format!("{name}: {}", sentences::secret()), most);
-            }
-            Said::Http(Http::Field { .. }) => self.quote_if(fields, said.to_string(), most),
+            Said::Http(http @ Http::Field { .. }) => self.quote_if(fields, secrets::http(&http), most),
             Said::Http(Http::HeadEnd { body }) => {
                 self.follows = match body {
                     crate::app::http::Body::None | crate::app::http::Body::Tunnel => None,
@@ -157,13 +154,21 @@ impl Words {
             | Said::Smtp(Smtp::DataEnd { total }) => self.complete = Some(total),
             Said::Ftp(ftp @ Ftp::Command(command)) => {
                 self.data_port = ftp.data_port().map(|port| port.resolve(server.ip())).or(self.data_port);
-                self.quote(if command.is("PASS") { secret_pass() } else { said.to_string() }, most);
+                self.quote(secrets::command(&command, Language::Ftp), most);
             }
             Said::Ftp(ftp) => {
                 self.data_port = ftp.data_port().map(|port| port.resolve(server.ip())).or(self.data_port);
                 self.quote(said.to_string(), most);
             }
-            Said::Pop3(Pop3::Command(command)) if command.is("PASS") => self.quote(secret_pass(), most),
+            Said::Pop3(Pop3::Command(command)) => {
+                self.quote(secrets::command(&command, Language::Pop3), most);
+            }
+            Said::Smtp(Smtp::Command(command)) => {
+                self.quote(secrets::command(&command, Language::Smtp), most);
+            }
+            Said::Http(http @ (Http::Request { .. } | Http::Other(_))) => {
+                self.quote(secrets::http(&http), most);
+            }
             Said::Pop3(Pop3::Exchange(_)) | Said::Smtp(Smtp::Exchange(_)) => {
                 self.quote(sentences::secret().to_owned(), most);
             }
@@ -194,15 +199,4 @@ impl Words {
         }
         self.quotes.push(sentences::quoted(&line));
     }
-}
-
-fn secret_pass() -> String {
-    format!("PASS {}", sentences::secret())
-}
-
-/// Fields of HTTP that let others in.
-fn is_secret(name: &[u8]) -> bool {
-    [&b"authorization"[..], b"proxy-authorization", b"cookie", b"set-cookie"]
-        .iter()
-        .any(|secret| name.eq_ignore_ascii_case(secret))
 }

@@ -62,7 +62,7 @@ pub(super) fn remark(
     words: &Words,
 ) -> Remark {
     let mut text = Text::default();
-    let mut matters = opening(o, segment, conversation, talk, background, &mut text);
+    let mut matters = opening(o, segment, conversation, talk, words, &mut text);
     matters |= match o.kind {
         Kind::Syn | Kind::SynAck | Kind::HandshakeAck => false,
         Kind::Data | Kind::Fin => data(o, segment, words, &mut text),
@@ -70,6 +70,9 @@ pub(super) fn remark(
         Kind::Ignored => ignored(o, &mut text),
         _ => answer(o, &mut text),
     };
+    if o.first {
+        beginning(o, segment, background, &mut text);
+    }
     if o.kind == Kind::Data && o.from == End::Client && o.covered.is_some_and(|covered| covered.syn) {
         // The third segment of the handshake, with data.
         text.sentence(&say::stands(conversation.handshake()));
@@ -97,23 +100,36 @@ fn opening(
     segment: &Segment<'_>,
     conversation: &Conversation,
     talk: &Talk,
-    background: &Background,
+    words: &Words,
     text: &mut Text,
 ) -> bool {
     let after = o.again.and_then(|again| again.after);
+    let crosses = o.is(Marks::SIMULTANEOUS_OPEN);
     match o.kind {
+        Kind::SynAck if crosses && o.again.is_none() => {
+            text.sentence(&say::accepts_crossing(o.covered.and_then(|c| c.rtt)));
+            if o.is(Marks::STANDS) {
+                text.sentence(&say::stands(conversation.handshake()));
+                if let Some(agreed) = conversation.agreed() {
+                    text.sentence(&say::agreed(&agreed));
+                }
+            }
+        }
         Kind::Syn if o.again.is_some() => {
             text.sentence(&say::asks_again(after, o.again.map_or(2, |again| again.times)));
         }
         Kind::Syn => {
             let ecn = segment.flags.contains(TcpFlags::ECE | TcpFlags::CWR);
             text.sentence(&say::asks_for_connection(segment.from, segment.to, &segment.options, ecn));
-            if segment.options.fast_open == Some(0) {
-                text.sentence(&say::asks_for_cookie());
+            if crosses {
+                text.sentence(&say::opens_at_the_same_time());
             }
-            if o.is(Marks::FAST_OPEN_DATA) {
-                text.sentence(&say::in_syn());
+            match segment.options.fast_open {
+                Some(0) => text.sentence(&say::asks_for_cookie()),
+                Some(len) => text.sentence(&say::shows_cookie(len)),
+                None => {}
             }
+            in_syn(o, segment, words, text);
         }
         Kind::SynAck if o.again.is_some() => {
             text.sentence(&say::accepts_again(o.again.map_or(Cause::Unknown, |again| again.cause), after));
@@ -121,6 +137,14 @@ fn opening(
         Kind::SynAck => {
             let after = o.covered.and_then(|c| c.rtt).or((!o.first).then_some(o.since_previous));
             text.sentence(&say::accepts(after, &segment.options, segment.has(TcpFlags::ECE)));
+            if let Some(len) = segment.options.fast_open.filter(|len| *len > 0) {
+                text.sentence(&say::gives_cookie(len));
+            }
+            if let Some(covered) = o.covered.filter(|c| c.bytes > 0) {
+                let what = say::acknowledges(covered.bytes, covered.packets, false, false);
+                text.sentence(&say::also_acknowledges(&what));
+            }
+            in_syn(o, segment, words, text);
         }
         Kind::HandshakeAck => {
             text.sentence(&say::confirms(conversation.handshake()));
@@ -131,23 +155,37 @@ fn opening(
         _ if o.first => {}
         _ => return false,
     }
-    if o.first {
-        if let Some((name, packet)) = &background.name {
-            text.sentence(&say::address_from_look_up(name, *packet));
-        }
-        if let Some((packet, by)) = background.announced {
-            text.sentence(&say::data_connection(packet, by, background.command.as_deref()));
-        }
-        if o.reuses_ports {
-            text.sentence(&say::ports_taken_again());
-        }
-        if o.is(Marks::BEGINS_IN_THE_MIDDLE) {
-            let (client, server) = ends(o.from, segment);
-            text.sentence(&say::begins_in_the_middle(client, server));
-        }
-    }
     // Of the handshake a short story tells what was asked and that it stands.
-    o.first || o.kind == Kind::HandshakeAck || o.again.is_some() || talk.answered && o.kind == Kind::Syn
+    o.first
+        || crosses
+        || o.kind == Kind::HandshakeAck
+        || o.again.is_some()
+        || talk.answered && o.kind == Kind::Syn
+}
+
+/// The data that came with a SYN.
+fn in_syn(o: &Observation, segment: &Segment<'_>, words: &Words, text: &mut Text) {
+    if o.is(Marks::FAST_OPEN_DATA) {
+        let fast_open = segment.options.fast_open.is_some();
+        text.sentence(&say::in_syn(&words.quotes, words.more, u64::from(o.len), fast_open));
+    }
+}
+
+/// What is known from elsewhere about a connection that begins, behind what its first packet does.
+fn beginning(o: &Observation, segment: &Segment<'_>, background: &Background, text: &mut Text) {
+    if let Some((name, packet)) = &background.name {
+        text.sentence(&say::address_from_look_up(name, *packet));
+    }
+    if let Some((packet, by)) = background.announced {
+        text.sentence(&say::data_connection(packet, by, background.command.as_deref()));
+    }
+    if o.reuses_ports {
+        text.sentence(&say::ports_taken_again());
+    }
+    if o.is(Marks::BEGINS_IN_THE_MIDDLE) {
+        let (client, server) = ends(o.from, segment);
+        text.sentence(&say::begins_in_the_middle(client, server));
+    }
 }
 
 fn data(o: &Observation, segment: &Segment<'_>, words: &Words, text: &mut Text) -> bool {
@@ -232,11 +270,13 @@ fn answer(o: &Observation, text: &mut Text) -> bool {
             text.sentence(&say::duplicate_ack(n, o.ack.unwrap_or_default(), o.selective.fresh > 0));
             matters = n == 1;
         }
-        Kind::WindowUpdate if o.window.was_closed_for.is_some() => {}
-        Kind::WindowUpdate => {
-            text.sentence(&say::window_update(o.window.before, o.window.now));
-            matters = false;
-        }
+        Kind::WindowUpdate => match o.window.was_closed_for {
+            Some(closed) => text.sentence(&say::opens_window(closed, o.window.now)),
+            None => {
+                text.sentence(&say::window_update(o.window.before, o.window.now));
+                matters = false;
+            }
+        },
         Kind::KeepAlive => text.sentence(&say::keep_alive(o.since_previous, peer)),
         Kind::KeepAliveAck => text.sentence(&say::keep_alive_ack()),
         Kind::WindowProbe => text.sentence(&say::window_probe(peer)),
@@ -249,8 +289,9 @@ fn answer(o: &Observation, text: &mut Text) -> bool {
         _ => match o.covered {
             Some(covered) => {
                 text.sentence(&say::acknowledges(covered.bytes, covered.packets, covered.syn, covered.fin));
-                if let Some(rtt) = covered.rtt {
-                    text.clause(&say::sample(rtt));
+                if let Some(since) = covered.since.filter(|since| *since >= 0) {
+                    let several = covered.packets.is_some_and(|(first, last)| first != last);
+                    text.clause(&say::since_sent(since, several));
                 }
                 if let Some(held) = covered.held {
                     text.full_stop();
@@ -310,8 +351,8 @@ fn afterwards(o: &Observation, talk: &mut Talk, text: &mut Text) -> bool {
     if o.is(Marks::ZERO_WINDOW) && o.window.before != Some(0) {
         add(say::closes_window());
     }
-    if let Some(closed) = o.window.was_closed_for {
-        add(say::opens_window(closed, o.window.now));
+    if let Some(closed) = o.window.was_closed_for.filter(|_| o.kind != Kind::WindowUpdate) {
+        add(say::also_opens_window(closed, o.window.now));
     }
     let told = &mut talk.told_window[own(o.from)];
     let now = o.window.now;
