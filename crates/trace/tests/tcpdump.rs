@@ -2,57 +2,10 @@
 
 mod peer;
 
-use bypath_trace::style::Names;
-use bypath_trace::style::tcpdump::{Dump, Options, Tcpdump, TimeForm};
 use peer::build::{Segment, V4, datagram, ethernet, ipv6, pcap, pcap_cut, tag, udp_over_v4, v6};
-use peer::{assert_same_lines, committed, printed, tcpdump_is_4_99, tool};
-
-/// Options as they are given to tcpdump, and what they are here.
-fn options(flags: &str) -> Options {
-    let count = |letter| flags.matches(letter).count();
-    let dump = match () {
-        () if count('X') > 0 => Dump::HexAscii,
-        () if count('x') > 0 => Dump::Hex,
-        () if count('A') > 0 => Dump::Ascii,
-        () => Dump::None,
-    };
-    Options {
-        time: TimeForm::of_count(count('t') as u8).unwrap(),
-        verbose: count('v') as u8,
-        link: count('e') > 0,
-        absolute: count('S') > 0,
-        dump,
-        dump_link: count('x').max(count('X')).max(count('A')) > 1,
-        numeric: count('n') > 0,
-        numbers: count('#') > 0,
-    }
-}
-
-fn compare(capture: &[u8], flags: &[&str]) {
-    if !tcpdump_is_4_99() {
-        return;
-    }
-    for flags in flags {
-        let theirs = tool("tcpdump", &["-r", "-", flags], capture);
-        // The zone of the environment is tcpdump's alone, so lines with local times are compared where there is none.
-        let ours = printed(&mut Tcpdump::new(options(flags), Names::of_system()), capture);
-        assert_same_lines(&ours, &theirs, flags);
-    }
-}
-
-/// Everything but local times.
-const FLAGS: &[&str] = &[
-    "-nt", "-ntv", "-ntvv", "-ntvvv", "-nte", "-ntev", "-ntS", "-ntSvv", "-ntt", "-nttt", "-nttttt", "-ntX",
-    "-ntXX", "-ntx", "-ntxx", "-ntA", "-ntAA", "-nt#", "-ntevvX#",
-];
-
-fn compare_frames(packets: &[Vec<u8>]) {
-    compare(&pcap(1, packets), FLAGS);
-}
-
-fn v4_frames(packets: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
-    packets.into_iter().map(|packet| ethernet(0x0800, &packet)).collect()
-}
+use peer::committed;
+use peer::dns::{name, question, record};
+use peer::tcpdump::{FLAGS, compare, compare_frames, v4_frames};
 
 #[test]
 fn traffic_of_a_kernel_reads_the_same() {
@@ -194,34 +147,6 @@ fn lines_of_text_over_tcp_read_the_same() {
     let segments =
         texts.iter().map(|(to, data)| Segment { to: *to, data, flags: 0x18, ..Segment::default() }.over_v4());
     compare_frames(&v4_frames(segments));
-}
-
-fn name(name: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for label in name.split('.').filter(|label| !label.is_empty()) {
-        bytes.push(label.len() as u8);
-        bytes.extend(label.as_bytes());
-    }
-    bytes.push(0);
-    bytes
-}
-
-fn question(flags: u16, counts: [u16; 4], kind: u16, class: u16) -> Vec<u8> {
-    let mut message = [4711_u16.to_be_bytes(), flags.to_be_bytes()].concat();
-    counts.iter().for_each(|count| message.extend(count.to_be_bytes()));
-    message.extend(name("host.example"));
-    message.extend([kind.to_be_bytes(), class.to_be_bytes()].concat());
-    message
-}
-
-/// A record whose name points to the question's.
-fn record(kind: u16, class: u16, ttl: u32, data: &[u8]) -> Vec<u8> {
-    let mut record = vec![0xc0, 12];
-    record.extend([kind.to_be_bytes(), class.to_be_bytes()].concat());
-    record.extend(ttl.to_be_bytes());
-    record.extend((data.len() as u16).to_be_bytes());
-    record.extend(data);
-    record
 }
 
 fn answer() -> Vec<u8> {

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "not every test needs everything")]
 
 pub(crate) mod build;
+pub(crate) mod dns;
+pub(crate) mod tcpdump;
 
 use std::io::Write;
 use std::path::PathBuf;

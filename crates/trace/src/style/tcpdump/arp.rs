@@ -3,15 +3,17 @@
 use std::net::Ipv4Addr;
 
 use super::{Cut, Printed, Printer, link};
-use crate::layers::bytes::array_at;
+use crate::layers::bytes::{array_at, up_to};
 use crate::layers::{Arp, ethertype};
 use crate::style::page::say;
+
+const FRAME_RELAY: u16 = 15;
 
 const HARDWARE: &[(u16, &str)] = &[
     (1, "Ethernet"),
     (6, "TokenRing"),
     (7, "ArcNet"),
-    (15, "FrameRelay"),
+    (FRAME_RELAY, "FrameRelay"),
     (17, "Strip"),
     (24, "IEEE 1394"),
     (19, "ATM"),
@@ -67,7 +69,7 @@ impl Printer {
                 self.arp_address(&arp, arp.target_protocol);
                 if arp.target_hardware.iter().any(|&byte| byte != 0) {
                     self.page.put(" (");
-                    self.mac(arp.target_hardware);
+                    self.arp_hardware(&arp, arp.target_hardware);
                     self.page.byte(b')');
                 }
                 self.page.put(" tell ");
@@ -76,21 +78,21 @@ impl Printer {
             2 => {
                 self.arp_address(&arp, arp.sender_protocol);
                 self.page.put(" is-at ");
-                self.mac(arp.sender_hardware);
+                self.arp_hardware(&arp, arp.sender_hardware);
             }
             3 | 8 => {
                 self.page.put("who-is ");
-                self.mac(arp.target_hardware);
+                self.arp_hardware(&arp, arp.target_hardware);
                 self.page.put(" tell ");
-                self.mac(arp.sender_hardware);
+                self.arp_hardware(&arp, arp.sender_hardware);
             }
             4 => {
-                self.mac(arp.target_hardware);
+                self.arp_hardware(&arp, arp.target_hardware);
                 self.page.put(" at ");
                 self.arp_address(&arp, arp.target_protocol);
             }
             9 => {
-                self.mac(arp.sender_hardware);
+                self.arp_hardware(&arp, arp.sender_hardware);
                 self.page.put(" at ");
                 self.arp_address(&arp, arp.sender_protocol);
             }
@@ -101,6 +103,37 @@ impl Printer {
         }
         say!(self.page, ", length {len}");
         Ok(())
+    }
+
+    fn arp_hardware(&mut self, arp: &Arp<'_>, address: &[u8]) {
+        if address.is_empty() {
+            self.page.put("<empty>");
+        } else if arp.hardware == FRAME_RELAY {
+            self.data_link(address);
+        } else {
+            self.mac(address);
+        }
+    }
+
+    /// The number of a data link (Q.922): bytes of which the last is odd, two to four of them.
+    fn data_link(&mut self, address: &[u8]) {
+        let parts =
+            address.iter().take(4).position(|byte| byte & 1 == 1).map(|last| up_to(address, last + 1));
+        let part = |byte: u8, shift: u32| u32::from(byte >> shift);
+        let number = match parts {
+            Some([a, b]) => part(*a, 2) << 4 | part(*b, 4),
+            Some([a, b, c]) => part(*a, 2) << 10 | part(*b, 4) << 6 | part(*c, 2),
+            Some([a, b, c, d]) => part(*a, 2) << 17 | part(*b, 4) << 13 | part(*c, 1) << 6 | part(*d, 2),
+            None if address.len() < 4 => {
+                self.page.put("<Truncated>");
+                return;
+            }
+            _ => {
+                self.page.put("<Invalid DLCI>");
+                return;
+            }
+        };
+        self.page.put("DLCI ").number(number);
     }
 
     fn arp_address(&mut self, arp: &Arp<'_>, address: &[u8]) {

@@ -119,26 +119,10 @@ const RESPONSES: [&str; 24] = [
     " BadCookie",
 ];
 
-const EDNS_OPTIONS: &[(u16, &str)] = &[
-    (1, "LLQ"),
-    (2, "UL"),
-    (3, "NSID"),
-    (5, "DAU"),
-    (6, "DHU"),
-    (7, "N3U"),
-    (8, "ECS"),
-    (9, "EXPIRE"),
-    (10, "COOKIE"),
-    (11, "KEEPALIVE"),
-    (12, "PADDING"),
-    (13, "CHAIN"),
-    (14, "KEY-TAG"),
-    (16, "CLIENT-TAG"),
-    (17, "SERVER-TAG"),
-];
-
 const OPT: u16 = 41;
 const POINTER: u8 = 0xc0;
+/// A label that is a string of bits.
+const BIT_LABEL: u8 = 0x41;
 const HEADER: usize = 12;
 /// A name has no more than 255 bytes. One that pointers make longer is cut off here, so that a message cannot make lines
 /// that are a thousand times as long as it is.
@@ -172,6 +156,11 @@ impl Printer {
                 return Ok(());
             }
             self.page.byte(b' ');
+        }
+        if len < HEADER {
+            say!(self.page, "domain [length {len} < {HEADER}]");
+            self.invalid();
+            return Ok(());
         }
         let message = Message { bytes, is_multicast };
         let flags = u16_in(bytes, 2)?;
@@ -361,12 +350,12 @@ impl Printer {
         let mut shown = class;
         if message.is_multicast && kind != OPT {
             shown &= 0x7fff;
-            if class & 0x8000 != 0 {
-                self.page.put(" (Cache flush)");
-            }
         }
         if shown != 1 && kind != OPT {
             self.class(shown);
+        }
+        if message.is_multicast && kind != OPT && class & 0x8000 != 0 {
+            self.page.put(" (Cache flush)");
         }
         if self.options.verbose > 2 && kind != OPT {
             self.page.put(" [");
@@ -442,54 +431,41 @@ impl Printer {
                     [u16_in(bytes, at)?, u16_in(bytes, at + 2)?, u16_in(bytes, at + 4)?];
                 say!(self.page, ":{port} {priority} {weight}");
             }
+            38 => self.address_with_prefix(bytes, at)?,
             OPT => self.edns(bytes, class, ttl, at, end)?,
             _ => {}
         }
         Ok(())
     }
 
-    fn edns(&mut self, bytes: &[u8], size: u16, ttl: u32, mut at: usize, end: usize) -> Printed {
-        say!(self.page, " UDPsize={size}");
-        if ttl & 0x8000 != 0 {
-            self.page.put(" DO");
-        }
-        if at >= end {
+    /// A6 (RFC 2874): the bytes of an address that come after a prefix, and the name that has the prefix.
+    fn address_with_prefix(&mut self, bytes: &[u8], at: usize) -> Printed {
+        let prefix = u8_in(bytes, at)?;
+        let Some(own) = 16_usize.checked_sub(usize::from(prefix / 8)).filter(|_| prefix <= 128) else {
+            say!(self.page, " {prefix}(bad plen)");
             return Ok(());
+        };
+        if prefix < 128 {
+            let mut address = [0; 16];
+            let suffix = super::all_of(bytes, at + 1, own)?;
+            address.iter_mut().rev().zip(suffix.iter().rev()).for_each(|(to, from)| *to = *from);
+            say!(self.page, " {prefix} ");
+            self.host6(Ipv6Addr::from(address));
         }
-        self.page.put(" [");
-        while at < end {
-            let (code, len) = (u16_in(bytes, at)?, usize::from(u16_in(bytes, at + 2)?));
-            match super::named(EDNS_OPTIONS, code) {
-                Some(name) => self.page.put(name),
-                None => say!(self.page, "Opt{code}"),
-            };
-            let data = super::all_of(bytes, at + 4, len)?;
-            self.edns_option(code, data);
-            at += 4 + len;
-            if at < end {
-                self.page.byte(b',');
-            }
+        if prefix > 0 {
+            self.page.byte(b' ');
+            self.name(bytes, at + 1 + own).ok_or(Cut)?;
         }
-        self.page.byte(b']');
         Ok(())
     }
 
-    fn edns_option(&mut self, code: u16, data: &[u8]) {
-        match code {
-            12 => {
-                say!(self.page, " ({})", data.len());
-            }
-            _ => {
-                self.page.byte(b' ');
-                for &byte in data {
-                    self.page.hex(byte);
-                }
-            }
-        }
+    /// Prints a name, and returns where what follows it begins; nothing where it ends in nowhere.
+    pub(super) fn name(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        self.name_from(bytes, at, 0)
     }
 
-    /// Prints a name, and returns where what follows it begins; nothing where it ends in nowhere.
-    pub(super) fn name(&mut self, bytes: &[u8], mut at: usize) -> Option<usize> {
+    /// The same where pointers count from `base`.
+    pub(super) fn name_from(&mut self, bytes: &[u8], mut at: usize, base: usize) -> Option<usize> {
         let mut after = None;
         let mut looked_at = 0_usize;
         if u8_at(bytes, at)? == 0 {
@@ -502,14 +478,14 @@ impl Printer {
             match label {
                 0 => return Some(after.unwrap_or(at + 1)),
                 pointer if pointer & POINTER == POINTER => {
-                    let target = usize::from(u16_at(bytes, at)? & 0x3fff);
+                    let target = base + usize::from(u16_at(bytes, at)? & 0x3fff);
                     after = after.or(Some(at + 2));
                     // Whoever has looked at as much as there is goes round in circles.
                     if looked_at >= bytes.len() {
                         self.page.put("<LOOP>");
                         return None;
                     }
-                    if target >= at {
+                    if target >= at && at >= base {
                         self.page.put("<BAD PTR>");
                         return None;
                     }
@@ -527,6 +503,20 @@ impl Printer {
                     }
                     self.page.byte(b'.');
                 }
+                BIT_LABEL => {
+                    let end = bit_label_end(bytes, at)?;
+                    let bits = bytes.get(at + 2..end)?;
+                    self.bit_label(bits, bit_count(bytes, at)?);
+                    looked_at += bits.len() + 1;
+                    at = end;
+                    if looked_at > LONGEST_NAME {
+                        return None;
+                    }
+                }
+                other if other & POINTER == 0x40 => {
+                    say!(self.page, "<ELT {}>", other & 0x3f);
+                    return None;
+                }
                 _ => {
                     self.page.put("<BAD LABEL TYPE>");
                     return None;
@@ -535,9 +525,25 @@ impl Printer {
         }
     }
 
+    /// A label of so many bits (RFC 2673). Bits behind the last are shown as zeros.
+    fn bit_label(&mut self, bits: &[u8], count: usize) {
+        self.page.put("\\[x");
+        for (at, byte) in bits.iter().enumerate() {
+            let left = count.saturating_sub(at * 8);
+            let byte = if left < 8 { byte & !(0xff >> left) } else { *byte };
+            if left > 4 {
+                self.page.hex(byte);
+            } else {
+                say!(self.page, "{:x}", byte >> 4);
+            }
+        }
+        say!(self.page, "/{count}].");
+    }
+
     /// Seconds in the largest units that they fill.
     fn duration(&mut self, seconds: u32) {
-        const UNITS: [(u32, char); 5] = [(604_800, 'w'), (86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
+        const UNITS: [(u32, char); 6] =
+            [(31_536_000, 'y'), (604_800, 'w'), (86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
         if seconds == 0 {
             self.page.put("0s");
         }
@@ -551,6 +557,15 @@ impl Printer {
     }
 }
 
+fn bit_count(bytes: &[u8], at: usize) -> Option<usize> {
+    // There is no label of no bits, so a zero stands for what a byte cannot say.
+    u8_at(bytes, at + 1).map(|count| if count == 0 { 256 } else { usize::from(count) })
+}
+
+fn bit_label_end(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(at + 2 + bit_count(bytes, at)?.div_ceil(8))
+}
+
 /// Where what follows a name begins.
 fn skip_name(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
@@ -559,6 +574,7 @@ fn skip_name(bytes: &[u8], mut at: usize) -> Option<usize> {
             POINTER => return Some(at + 2),
             0 if len == 0 => return Some(at + 1),
             0 => at += 1 + usize::from(len),
+            _ if len == BIT_LABEL => at = bit_label_end(bytes, at)?,
             _ => return None,
         }
     }

@@ -79,6 +79,7 @@ impl Printer {
             && !around.fragmented
             && let Some(message) = bytes.get(..len)
         {
+            u16_in(message, 2)?;
             let sum = around.checksum(protocol::ICMPV6, message, len);
             if sum == 0 {
                 self.page.put("[icmp6 sum ok] ");
@@ -88,6 +89,9 @@ impl Printer {
         }
         self.page.put("ICMP6, ");
         match type_name(kind) {
+            // The names that these had before they were about more than names.
+            _ if kind == 139 => self.page.put("who-are-you request"),
+            _ if kind == 140 => self.page.put("who-are-you reply"),
             Some(name) => self.page.put(name),
             None => say!(self.page, "unknown icmp6 type ({kind})"),
         };
@@ -120,6 +124,7 @@ impl Printer {
             131 | 132 => self.listener(bytes)?,
             133..=137 => self.discovery(kind, bytes, len)?,
             143 => self.listener_report(bytes, len)?,
+            139 | 140 => self.node_information(kind, code, bytes, len)?,
             141 | 142 => {}
             144 | 146 => {
                 say!(self.page, ", id 0x{:04x}", u16_in(bytes, 4)?);
@@ -382,7 +387,7 @@ impl Printer {
         let sources = usize::from(u16_in(bytes, 26)?);
         if sources > 0 {
             if len < 28 + sources * 16 {
-                say!(self.page, " [invalid number of sources {sources}]");
+                say!(self.page, " [invalid number of sources]");
             } else if verbose > 1 {
                 self.sources(from(bytes, 28), sources)?;
             } else {
@@ -429,7 +434,7 @@ impl Printer {
             };
             let sources = usize::from(u16_in(bytes, at + 2)?);
             if len < at + 20 + sources * 16 {
-                say!(self.page, " [invalid number of sources {sources}]");
+                say!(self.page, " [invalid number of sources]");
                 return Ok(());
             }
             if self.options.verbose == 1 {

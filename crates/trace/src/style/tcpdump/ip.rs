@@ -95,7 +95,14 @@ impl Printer {
     pub(super) fn host6(&mut self, address: Ipv6Addr) {
         match self.names.host(address.into()) {
             Some(name) => self.page.put(name),
-            None => self.page.ipv6(address),
+            // An address that has nothing but an IPv4 address at its end is written as such, as of old.
+            None => match address.segments() {
+                [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
+                    let [.., a, b, c, d] = address.octets();
+                    self.page.put("::").ipv4(Ipv4Addr::new(a, b, c, d))
+                }
+                _ => self.page.ipv6(address),
+            },
         };
     }
 

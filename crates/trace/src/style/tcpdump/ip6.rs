@@ -7,6 +7,11 @@ use super::{Cut, Printed, Printer, array_in, u8_in, u16_in, u32_in};
 use crate::layers::bytes::{from, up_to};
 use crate::style::page::say;
 
+/// Options of hop-by-hop and destination headers.
+const ROUTER_ALERT: u8 = 5;
+const JUMBO: u8 = 0xc2;
+const HOME_ADDRESS: u8 = 0xc9;
+
 impl Printer {
     pub(super) fn ipv6(&mut self, bytes: &[u8], len: usize) -> Printed {
         self.protocol = "ip6";
@@ -83,11 +88,11 @@ impl Printer {
                 }
                 0 => {
                     self.protocol = "hbhopt";
-                    self.ipv6_options("HBH ", rest)?
+                    self.ipv6_options("HBH ", rest, Some(around.payload_len))?
                 }
                 60 => {
                     self.protocol = "dstopt";
-                    self.ipv6_options("DSTOPT ", rest)?
+                    self.ipv6_options("DSTOPT ", rest, None)?
                 }
                 43 => {
                     let advance = self.routing(rest)?;
@@ -99,8 +104,9 @@ impl Printer {
                 44 => {
                     around.fragmented = true;
                     match self.fragment(rest, len)? {
-                        Some(advance) => advance,
-                        None => return Ok(()),
+                        Some(advance) if rest.len() > advance => advance,
+                        // The middle of a packet, or nothing of its beginning.
+                        _ => return Ok(()),
                     }
                 }
                 51 => {
@@ -121,38 +127,81 @@ impl Printer {
         }
     }
 
-    /// Hop-by-hop and destination options: their length.
-    fn ipv6_options(&mut self, name: &str, bytes: &[u8]) -> Result<usize, Cut> {
+    /// Hop-by-hop and destination options: their length. Those from hop to hop know the length that the packet states.
+    fn ipv6_options(&mut self, name: &str, bytes: &[u8], payload_len: Option<u16>) -> Result<usize, Cut> {
         let len = (usize::from(u8_in(bytes, 1)?) + 1) * 8;
-        let options = super::all_of(bytes, 0, len)?;
+        let mut options = from(super::all_of(bytes, 0, len)?, 2);
         self.page.put(name);
-        if self.options.verbose > 0 {
-            self.ipv6_option_list(from(options, 2));
+        let is_verbose = self.options.verbose > 0;
+        if !is_verbose && payload_len.is_none() {
+            return Ok(len);
+        }
+        while let Some(&kind) = options.first() {
+            let len = if kind == 0 { 1 } else { usize::from(u8_in(options, 1)?) + 2 };
+            let option = super::all_of(options, 0, len)?;
+            // What is wrong with those from hop to hop is said without -v too.
+            self.check_ipv6_option(kind, len, options)?;
+            if is_verbose {
+                self.ipv6_option(kind, option, payload_len);
+            }
+            options = from(options, len);
+        }
+        if is_verbose {
+            self.page.byte(b' ');
         }
         Ok(len)
     }
 
-    fn ipv6_option_list(&mut self, mut options: &[u8]) {
-        while let Some(&kind) = options.first() {
-            if kind == 0 {
-                self.page.put("(pad1)");
-                options = from(options, 1);
-                continue;
+    /// `options` are the option and what comes after it.
+    fn check_ipv6_option(&mut self, kind: u8, len: usize, options: &[u8]) -> Printed {
+        match kind {
+            ROUTER_ALERT if len != 4 => {
+                say!(self.page, "(rtalert: invalid len {})", len.saturating_sub(2));
             }
-            let len = options.get(1).map_or(0, |&len| usize::from(len) + 2);
-            let Some(option) = options.get(..len).filter(|option| option.len() >= 2) else { return };
-            match (kind, option) {
-                (1, _) => self.page.put("(padn) "),
-                (5, [_, 2, high, low]) => {
-                    say!(self.page, "(rtalert: 0x{:04x}) ", u16::from_be_bytes([*high, *low]))
+            JUMBO if len != 6 => {
+                say!(self.page, "(jumbo: invalid len {})", len.saturating_sub(2));
+            }
+            HOME_ADDRESS if options.len() < 18 => {
+                self.page.put("(homeaddr: trunc)");
+            }
+            // More is further options within this one.
+            HOME_ADDRESS if len < 18 => {
+                say!(self.page, "(homeaddr: invalid len {})", len.saturating_sub(2));
+            }
+            _ => return Ok(()),
+        }
+        Err(Cut)
+    }
+
+    fn ipv6_option(&mut self, kind: u8, option: &[u8], payload_len: Option<u16>) {
+        match (kind, option) {
+            (0, _) => {
+                self.page.put("(pad1)");
+            }
+            (1, _) => {
+                self.page.put("(padn)");
+            }
+            (ROUTER_ALERT, [_, _, high, low]) => {
+                say!(self.page, "(rtalert: 0x{:04x}) ", u16::from_be_bytes([*high, *low]));
+            }
+            (JUMBO, [_, _, a, b, c, d]) => {
+                let wrong = match payload_len {
+                    Some(0) => "",
+                    Some(_) => " - payload len != 0",
+                    None => " - not a hop-by-hop option",
+                };
+                say!(self.page, "(jumbo: {}{wrong}) ", u32::from_be_bytes([*a, *b, *c, *d]));
+            }
+            (HOME_ADDRESS, _) => {
+                self.page.put("(homeaddr: ");
+                if let Ok(address) = array_in::<16>(option, 2) {
+                    self.host6(Ipv6Addr::from(address));
                 }
-                (0xc2, [_, 4, a, b, c, d]) => {
-                    say!(self.page, "(jumbo: {}) ", u32::from_be_bytes([*a, *b, *c, *d]))
-                }
-                (5 | 0xc2, _) => return,
-                _ => say!(self.page, "(opt_type 0x{kind:02x}: len={}) ", len - 2),
-            };
-            options = from(options, len);
+                self.page.byte(b')');
+            }
+            _ => {
+                say!(self.page, "(opt_type 0x{kind:02x}: len={})", option.len().saturating_sub(2));
+            }
         }
     }
 

@@ -194,7 +194,9 @@ impl Printer {
                     self.page.put(" keyid ").number(u8_in(bytes, 0)?);
                     data.check(2)?;
                     self.page.put(" rnextkeyid ").number(u8_in(bytes, 1)?);
-                    self.page.put(" mac 0x");
+                    if len > 2 {
+                        self.page.put(" mac 0x");
+                    }
                     data.check(len)?;
                     self.hex_digits(bytes.get(2..).unwrap_or_default(), len - 2);
                 }

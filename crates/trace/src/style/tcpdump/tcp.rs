@@ -72,7 +72,8 @@ impl Printer {
         self.page.put(", length ").number(payload as u64);
         if payload > 0 {
             let data = from(bytes, header_len);
-            if tcp.flags.contains(TcpFlags::RST) {
+            // Without -v what comes with a reset is read as what comes with any other segment.
+            if tcp.flags.contains(TcpFlags::RST) && self.options.verbose > 0 {
                 self.reset_text(data, payload);
             } else {
                 self.over_tcp(data, payload, source, destination)?;
@@ -114,9 +115,6 @@ impl Printer {
     }
 
     fn reset_text(&mut self, data: &[u8], len: usize) {
-        if self.options.verbose == 0 {
-            return;
-        }
         self.page.put(if data.len() >= len { " [RST" } else { " [!RST" });
         if len > RESET_TEXT {
             self.page.byte(b'+');

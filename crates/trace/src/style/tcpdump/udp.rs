@@ -53,7 +53,8 @@ impl Printer {
         }
         let is = |port| source == port || destination == port;
         if is(DOMAIN) || is(MULTICAST_DNS) {
-            return self.domain(up_to(from(bytes, 8), inner), inner, is(MULTICAST_DNS), false);
+            // tcpdump reads on behind the datagram where the packet goes on there.
+            return self.domain(from(bytes, 8), inner, is(MULTICAST_DNS), false);
         }
         if source == shim::PORT {
             return self.shim(up_to(from(bytes, 8), inner), inner);
