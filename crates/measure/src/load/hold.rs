@@ -1,6 +1,8 @@
 //! Connections for their own sake: opened and closed again (`connect`), or kept, silent or with a byte now and then
-//! (`hold`). Whatever the server says is counted and not looked at.
+//! (`hold`). Whatever the server says is counted and not looked at; that it closes is a failure of connections
+//! that are held.
 
+use super::cause::Cause;
 use super::exchange::{Event, Exchange};
 use super::wire::Wire;
 
@@ -46,5 +48,22 @@ impl Exchange for Hold {
         (bytes.len(), Event::More)
     }
 
+    /// A server that closes takes away what was to be kept.
+    fn peer_closed(&mut self, _state: &mut (), _lane: u8, _pending: bool) -> Event {
+        Event::Broken(Cause::ClosedEarly)
+    }
+
     fn reset(&mut self, _state: &mut ()) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::exchange::MAIN;
+    use super::*;
+
+    #[test]
+    fn a_server_that_closes_ends_what_was_held_and_no_handshake() {
+        assert_eq!(Hold.peer_closed(&mut (), MAIN, false), Event::Broken(Cause::ClosedEarly));
+        assert_eq!(Handshake.peer_closed(&mut (), MAIN, false), Event::More);
+    }
 }

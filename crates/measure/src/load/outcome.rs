@@ -270,11 +270,23 @@ fn judge_end(
         }
         Some(Early::Silence | Early::SinkFailed) | None => {}
     }
-    let anything = counts.requests > 0
-        || matches!(settings.pattern, Pattern::Stream(_)) && counts.bytes_sent + counts.bytes_received > 0
-        || matches!(settings.pattern, Pattern::Connect | Pattern::Hold { .. })
-            && counts.connections_opened > 0;
+    let held_once = collected.intervals.iter().any(|i| i.totals.connections_open_at_end > Some(0));
+    let anything = match settings.pattern {
+        // A byte that trickles is no sign that the connection lasts.
+        Pattern::Hold { .. } => collected.total.open > 0 || held_once,
+        Pattern::Stream(_) => counts.requests > 0 || counts.bytes_sent + counts.bytes_received > 0,
+        Pattern::Connect => counts.requests > 0 || counts.connections_opened > 0,
+        _ => counts.requests > 0,
+    };
     match worst {
+        Some(cause) if held_once && lost_all(settings, collected) => {
+            let text = format!(
+                "{target}: at the end no connection was left: {}: {}",
+                words(cause),
+                cause.advice()
+            );
+            result.cut_short(code_of(cause), text);
+        }
         Some(cause) if !anything => {
             result.fail(code_of(cause), format!("{target}: {}: {}", words(cause), cause.advice()));
         }
@@ -294,6 +306,11 @@ fn judge_end(
         }
         _ => {}
     }
+}
+
+/// Whether all that was to be held is gone.
+fn lost_all(settings: &LoadSettings, collected: &Collected) -> bool {
+    matches!(settings.pattern, Pattern::Hold { .. }) && collected.total.open == 0
 }
 
 /// What else may be the matter when a server does not answer.

@@ -1,7 +1,7 @@
 //! Did the network and the peer do what the figures suppose?
 
 use super::{Expectations, Findings, Told, limit, ratio};
-use crate::result::{ReasonCode, RunResult};
+use crate::result::{ReasonCode, RunResult, RunState};
 use crate::text::{count, percent};
 
 pub(super) fn check(result: &RunResult, expected: &Expectations, findings: &mut Findings) {
@@ -12,6 +12,7 @@ pub(super) fn check(result: &RunResult, expected: &Expectations, findings: &mut 
         corruption(result, findings);
     }
     errors(result, findings);
+    held(result, findings);
 }
 
 fn loss(result: &RunResult, findings: &mut Findings) {
@@ -85,4 +86,44 @@ fn errors(result: &RunResult, findings: &mut Findings) {
             )
         });
     }
+}
+
+/// Connections that were to be held, and are not open at the end.
+fn held(result: &RunResult, findings: &mut Findings) {
+    let totals = &result.totals;
+    let wanted = result.settings.get("connections").and_then(serde_json::Value::as_u64);
+    let (Some(wanted), Some(open)) = (wanted, totals.connections_open_at_end) else { return };
+    if result.pattern.as_deref() != Some("hold") || result.state != RunState::Complete {
+        return;
+    }
+    // The counts of repeated runs are sums.
+    let wanted = wanted * (result.repeats.len() as u64).max(1);
+    findings.check(ReasonCode::Errors, open < wanted, || {
+        Told::with(
+            format!(
+                "{} of {} connections were open at the end: give them more time, with a longer -t or a longer --ramp, or look at \
+                 the server's limits and its log",
+                count(open),
+                count(wanted)
+            ),
+            open as f64,
+            wanted as f64,
+            "count",
+        )
+    });
+    let (opened, lost) = (totals.connections_opened.unwrap_or(0), totals.connections_closed.unwrap_or(0));
+    let share = ratio(lost, opened);
+    findings.check(ReasonCode::Errors, share > limit::ERROR_RATIO, || {
+        Told::with(
+            format!(
+                "{} of {} connections that were opened did not last to the end, {}: look at the server's limits and its log",
+                count(lost),
+                count(opened),
+                percent(share)
+            ),
+            share,
+            limit::ERROR_RATIO,
+            "ratio",
+        )
+    });
 }

@@ -219,6 +219,26 @@ fn errors_beyond_a_percent_are_told_with_their_causes() {
 }
 
 #[test]
+fn connections_that_are_not_held_are_told() {
+    let held = |open, closed| {
+        let mut result = RunResult::new("load", "0.1.0");
+        result.pattern = Some("hold".to_owned());
+        result.set("connections", 20_000);
+        result.totals.connections_opened = Some(20_000);
+        result.totals.connections_open_at_end = Some(open);
+        result.totals.connections_closed = Some(closed);
+        judge(&result, &Expectations::default()).reasons
+    };
+    assert_eq!(held(20_000, 0), []);
+    assert_eq!(held(20_000, 200), []);
+    let reasons = held(16_783, 0);
+    assert_eq!(reasons.len(), 1);
+    assert_eq!(reasons[0].code, ReasonCode::Errors);
+    assert!(reasons[0].message.starts_with("16,783 of 20,000"), "{}", reasons[0].message);
+    assert_eq!(held(20_000, 201).len(), 1, "opened again in time for the end");
+}
+
+#[test]
 fn a_p99_of_few_values_is_none() {
     let few = histogram(limit::SAMPLES - 1, 200_000);
     let codes = after(|result| result.latency.extend([("request".to_owned(), few)]));

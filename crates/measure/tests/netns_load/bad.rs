@@ -132,6 +132,60 @@ fn netns_servers_that_close_reset_or_lie_are_counted_by_cause() {
     }
 }
 
+/// Ends 50 ms away from when the clients come again, which is every 100 ms.
+fn hold(at: SocketAddr, connections: u32) -> LoadSettings {
+    let duration = Some(Duration::from_millis(350));
+    LoadSettings { connections, duration, ..settings(Pattern::Hold { trickle: None }, at) }
+}
+
+#[test]
+fn netns_what_was_not_held_is_no_success() {
+    let lab = lab();
+    let closes = server(&lab, 7, drop);
+    let resets = server(&lab, 8, |stream| {
+        // Linger of no time: the close is a reset.
+        nix::sys::socket::setsockopt(
+            &stream,
+            nix::sys::socket::sockopt::Linger,
+            &nix::libc::linger { l_onoff: 1, l_linger: 0 },
+        )
+        .unwrap();
+    });
+    for (at, cause) in [(closes, "closed_early"), (resets, "reset_by_peer")] {
+        let result = load(&lab, &hold(at, 20));
+        // One that the machine was slow with may have been open when the interval ended.
+        assert_ne!(result.state, RunState::Complete, "{cause}: {}", told(&result));
+        assert_eq!(error(&result), Some(ErrorCode::PeerGone), "{cause}: {}", told(&result));
+        let lost = result.totals.errors.get(cause).copied().unwrap_or(0);
+        // At 0, 100, 200 and 300 ms, and no sooner.
+        assert!((20..=80).contains(&lost), "{cause}: {}", told(&result));
+    }
+}
+
+#[test]
+fn netns_a_part_that_was_held_is_not_valid() {
+    let lab = lab();
+    let at = lab.far().at(7);
+    let listener = lab.far().run(|| TcpListener::bind(at)).unwrap().unwrap();
+    let serve = move || {
+        // Every second connection is kept to the end.
+        let mut kept = Vec::new();
+        for (n, stream) in listener.incoming().flatten().enumerate() {
+            if n % 2 == 0 && kept.len() < 5 {
+                kept.push(stream);
+            }
+        }
+    };
+    lab.far().spawn("picky-server", serve).unwrap();
+    let result = load(&lab, &hold(at, 10));
+    assert_eq!(result.state, RunState::Complete, "{}", told(&result));
+    assert_eq!(result.totals.connections_open_at_end, Some(5), "{}", told(&result));
+    let verdict = result.verdict.expect("a run that was measured is judged");
+    assert!(!verdict.valid);
+    let told = verdict.reasons.iter().any(|reason| reason.message.starts_with("5 of 10 connections"));
+    assert!(told, "{:?}", verdict.reasons);
+}
+
 /// Stops after some intervals.
 struct Impatient(u32);
 
