@@ -36,6 +36,13 @@ impl Steps {
         (next < u64::from(steps.count)).then(|| next * steps.step_ns)
     }
 
+    /// When the step began in which `t` lies; 0 without steps.
+    pub(super) fn begin(steps: Option<Self>, t: u64) -> u64 {
+        let Some(steps) = steps else { return 0 };
+        let last = u64::from(steps.count).saturating_sub(1);
+        (t / steps.step_ns.max(1)).min(last).saturating_mul(steps.step_ns)
+    }
+
     /// The rates of a schedule that grows so.
     pub(super) fn rates(steps: Option<Self>, per_second: f64) -> Vec<RateStep> {
         let Some(Self { count, step_ns }) = steps else { return vec![RateStep::forever(per_second)] };

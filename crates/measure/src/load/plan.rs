@@ -64,7 +64,7 @@ fn times(settings: &LoadSettings) -> (Window, Option<Steps>) {
         let over = ramp.over.map(nanos).or(Some(warm_up).filter(|w| *w > 0)).or(duration).unwrap_or(1);
         Steps { count: ramp.steps, step_ns: (over / u64::from(ramp.steps.max(1))).max(1) }
     });
-    (Window { warm_up, interval: nanos(settings.interval), end }, steps)
+    (Window { warm_up, interval: nanos(settings.interval), end, steps }, steps)
 }
 
 /// Ports come round soon where connections are short; peers whose timestamps tell old from new need no longer rest.

@@ -10,7 +10,7 @@ use bypath_lab::peer::{Nginx, Vsftpd};
 use bypath_lab::{Lab, Pattern as Bytes, TcpJob, TcpService};
 use bypath_measure::load::{
     Direction, FileProtocol, FilesSettings, FtpSettings, HttpSettings, LoadSettings, Method, Page, Pattern,
-    Protocol, Rate, SinkSettings, StreamSettings,
+    Protocol, Ramp, Rate, SinkSettings, StreamSettings,
 };
 use bypath_measure::result::{RunResult, RunState};
 
@@ -66,6 +66,31 @@ fn netns_a_schedule_is_kept_whatever_its_arrivals() {
         // A machine that is busy with other things makes some late, and loses none of them.
         assert_eq!(generator.started + generator.not_started, generator.intended, "{generator:?}");
     }
+}
+
+/// Steps of 0.4 s and intervals of 1 s: no step but the last ends with an interval of that length.
+#[test]
+fn netns_each_step_of_a_ramp_has_its_own_figures() {
+    let lab = lab();
+    let server = TcpService::start(lab.far(), lab.far().at(7), TcpJob::Echo).unwrap();
+    let mut settings = settings(echo(), server.address());
+    settings.connections = 8;
+    settings.duration = Some(Duration::from_millis(1_600));
+    settings.interval = Duration::from_secs(1);
+    settings.rate = Some(Rate { per_second: 2_000.0, poisson: false });
+    settings.ramp = Some(Ramp { steps: 4, over: None });
+    let result = load(&lab, &settings);
+    complete(&result);
+    let planned: Vec<_> = result.steps.iter().map(|step| step.intended_per_second.unwrap()).collect();
+    assert_eq!(planned, [500.0, 1_000.0, 1_500.0, 2_000.0]);
+    for (n, step) in result.steps.iter().enumerate() {
+        assert!((step.start_seconds - 0.4 * n as f64).abs() < 1e-6, "{n}: {}", step.start_seconds);
+        // What was due at its end may be begun in the next, where the machine was late.
+        let (begun, due) = (step.totals.requests_started.unwrap() as f64, planned[n] * 0.4);
+        assert!((begun - due).abs() < 100.0, "{n}: {begun} of {due}");
+    }
+    let by_step: u64 = result.steps.iter().filter_map(|step| step.totals.requests).sum();
+    assert_eq!(Some(by_step), result.totals.requests);
 }
 
 #[test]
