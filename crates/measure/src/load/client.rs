@@ -98,6 +98,8 @@ pub(super) struct Client<E: Exchange> {
     before: super::worker_counts::Before,
     given_up: Option<Cause>,
     ended: bool,
+    /// When a request last came to its end, well or not.
+    finished_at: u64,
     wake_at: u64,
 }
 
@@ -137,6 +139,7 @@ impl<E: Exchange> Client<E> {
             before: super::worker_counts::Before::default(),
             given_up: None,
             ended: false,
+            finished_at: 0,
             wake_at: 0,
             share,
         }
@@ -156,6 +159,15 @@ impl<E: Exchange> Client<E> {
     /// Time since the start of the run.
     pub(super) fn since_start(&self, now: Instant) -> u64 {
         now.as_nanos().saturating_sub(self.origin.unwrap_or(u64::MAX))
+    }
+
+    /// A request has come to its end. The one that was the last ends the run, which the next tick would notice late; where
+    /// its connection ends with it, that does.
+    pub(super) fn note_end(&mut self, t: u64) {
+        self.finished_at = t;
+        if !self.share.per_connection && self.demand.is_exhausted() && self.under_way == 0 {
+            self.wake_soon();
+        }
     }
 
     /// Wants [`bypath::Service::on_wake`] in the next round.
@@ -308,6 +320,8 @@ impl<E: Exchange> Client<E> {
         self.read_connections(desk);
         let missed = if self.share.open_loop { self.demand.missed(t) } else { 0 };
         let start = self.share.window.cut_before(self.cut_at);
+        // An interval may have ended between the last request and a connection that no request had waited for.
+        let t = t.max(start);
         let checked = self.exchange.take_checked();
         if let Some(mut recorder) = self.recorder.take() {
             let tally = recorder.record();
@@ -354,7 +368,10 @@ impl<E: Exchange> Client<E> {
         }
         let t = self.since_start(desk.now());
         self.clock = t;
-        if t >= self.cut_at {
+        let done = self.is_done();
+        // What is counted ends the measurement when the last of it has ended, not when that is noticed.
+        let end = if done && self.finished_at > 0 { self.finished_at } else { t };
+        if end >= self.cut_at {
             let at = self.cut_at;
             if Some(at) != self.share.window.end {
                 self.cut(desk, at);
@@ -362,8 +379,8 @@ impl<E: Exchange> Client<E> {
             self.cut_at = self.share.window.next_cut(t);
         }
         let over = self.share.window.end.is_some_and(|end| t >= end);
-        if over || self.given_up.is_some() || self.control.stop.load(Ordering::Relaxed) || self.is_done() {
-            self.end(desk, t);
+        if over || self.given_up.is_some() || self.control.stop.load(Ordering::Relaxed) || done {
+            self.end(desk, end);
             return;
         }
         self.admit(t);

@@ -64,6 +64,7 @@ impl<E: Exchange> Client<E> {
         }
         let (intended, started) = (self.sessions[index].intended, self.sessions[index].opened_at);
         if !self.send_request(index, connection, intended, started) {
+            self.note_end(t);
             self.close(index, connection, t);
         }
     }
@@ -99,10 +100,11 @@ impl<E: Exchange> Client<E> {
         t: u64,
     ) {
         self.note_begin(index, intended, t);
-        if !self.send_request(index, connection, intended, t)
-            && let Some(tally) = self.tally()
-        {
-            tally.counts.requests += 1;
+        if !self.send_request(index, connection, intended, t) {
+            if let Some(tally) = self.tally() {
+                tally.counts.requests += 1;
+            }
+            self.note_end(t);
         }
     }
 
@@ -226,7 +228,7 @@ impl<E: Exchange> Client<E> {
         }
         if lane == MAIN {
             // Requests that nobody will answer any more: a server that keeps a connection for so many only.
-            self.fail_under_way(index);
+            self.fail_under_way(index, t);
             self.close(index, connection, t);
         }
         connection.close();
@@ -247,7 +249,7 @@ impl<E: Exchange> Client<E> {
             Event::Failed(cause, answer) => {
                 self.error(cause);
                 if self.sessions[index].in_flight.pop_front().is_some() {
-                    self.count_failed(1);
+                    self.count_failed(1, t);
                 }
                 self.go_on(index, connection, answer, t)
             }
@@ -273,7 +275,7 @@ impl<E: Exchange> Client<E> {
     ) -> bool {
         self.sessions[index].idle_since = t;
         if answer.last || self.share.per_connection {
-            self.fail_under_way(index);
+            self.fail_under_way(index, t);
             self.close(index, connection, t);
             return false;
         }
@@ -290,6 +292,7 @@ impl<E: Exchange> Client<E> {
     fn complete(&mut self, index: usize, answer: Answer, t: u64) {
         let Some(done) = self.sessions[index].in_flight.pop_front() else { return };
         self.under_way = self.under_way.saturating_sub(1);
+        self.note_end(t);
         let Some(tally) = self.tally() else { return };
         tally.counts.requests += 1;
         tally.hist.record(hist::REQUEST, t.saturating_sub(done.intended));
@@ -303,20 +306,24 @@ impl<E: Exchange> Client<E> {
         }
     }
 
-    fn count_failed(&mut self, requests: u64) {
+    fn count_failed(&mut self, requests: u64, t: u64) {
+        if requests == 0 {
+            return;
+        }
         self.under_way = self.under_way.saturating_sub(requests);
+        self.note_end(t);
         if let Some(tally) = self.tally() {
             tally.counts.requests_failed += requests;
         }
     }
 
-    fn fail_under_way(&mut self, index: usize) {
+    fn fail_under_way(&mut self, index: usize, t: u64) {
         let lost = self.sessions[index].in_flight.len() as u64;
         self.sessions[index].in_flight.clear();
         if lost > 0 {
             self.sessions[index].back_off = true;
             self.error(Cause::ClosedEarly);
-            self.count_failed(lost);
+            self.count_failed(lost, t);
         }
     }
 
@@ -357,7 +364,7 @@ impl<E: Exchange> Client<E> {
         self.count_closed(false);
         let lost = self.sessions[index].in_flight.len() as u64;
         self.sessions[index].in_flight.clear();
-        self.count_failed(lost);
+        self.count_failed(lost, t);
         self.ended_early(index, t);
     }
 
@@ -368,7 +375,7 @@ impl<E: Exchange> Client<E> {
         session.in_flight.clear();
         session.phase = Phase::Absent;
         self.exchange.reset(&mut session.state);
-        self.count_failed(lost);
+        self.count_failed(lost, t);
         self.retry.push_back((t + RETRY, index as u32));
         self.wake_soon();
     }

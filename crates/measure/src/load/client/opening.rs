@@ -124,6 +124,9 @@ impl<E: Exchange> Client<E> {
         }
         self.sessions[index].phase = Phase::Absent;
         self.retry.push_back((t + RETRY, index as u32));
+        if per_connection {
+            self.note_end(t);
+        }
     }
 
     /// What callbacks about one connection have left to do with another: second connections are opened, those without a
