@@ -2,7 +2,7 @@
 
 use bypath::EngineStats;
 
-use crate::result::{Class, Cpu, ErrorCode, RunResult, Step, WorkerCpu};
+use crate::result::{Class, Cpu, ErrorCode, Interval, RunResult, Step, Totals, WorkerCpu};
 use crate::schedule::{Arrivals, generator};
 use crate::verdict::judge_into;
 
@@ -279,6 +279,16 @@ fn judge_end(
         _ => counts.requests > 0,
     };
     match worst {
+        Some(cause) if anything && every_transfer_failed(settings, collected) => {
+            let text = format!("{target}: {}: {}", words(cause), cause.advice());
+            let undisturbed = |i: &Interval| moved(&i.totals) > 0 && i.totals.requests_failed == Some(0);
+            // What was measured before the server gave up is a measurement; what fits into its buffers is none.
+            if collected.intervals.iter().any(undisturbed) {
+                result.cut_short(code_of(cause), text);
+            } else {
+                result.fail(code_of(cause), text);
+            }
+        }
         Some(cause) if held_once && lost_all(settings, collected) => {
             let text = format!(
                 "{target}: at the end no connection was left: {}: {}",
@@ -306,6 +316,21 @@ fn judge_end(
         }
         _ => {}
     }
+}
+
+/// Whether every transfer that was begun has failed. Bytes that a kernel acknowledges before it resets the connection are
+/// no success.
+fn every_transfer_failed(settings: &LoadSettings, collected: &Collected) -> bool {
+    let counts = &collected.total.counts;
+    matches!(settings.pattern, Pattern::Stream(_))
+        && counts.requests == 0
+        && counts.requests_failed > 0
+        && collected.total.under_way == 0
+}
+
+/// Payload in either direction, bytes.
+fn moved(totals: &Totals) -> u64 {
+    totals.bytes_sent.unwrap_or(0) + totals.bytes_received.unwrap_or(0)
 }
 
 /// Whether all that was to be held is gone.

@@ -5,7 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use bypath_lab::{Lab, TcpJob, TcpService};
-use bypath_measure::load::{LoadSettings, Observer, Pattern, Protocol};
+use bypath_measure::load::{
+    Direction, LoadSettings, Observer, Pattern, Protocol, SinkSettings, StreamSettings,
+};
 use bypath_measure::result::{ErrorCode, Interval, RunResult, RunState};
 
 use super::{echo, lab, load, observed, rr, settings, told};
@@ -184,6 +186,30 @@ fn netns_a_part_that_was_held_is_not_valid() {
     assert!(!verdict.valid);
     let told = verdict.reasons.iter().any(|reason| reason.message.starts_with("5 of 10 connections"));
     assert!(told, "{:?}", verdict.reasons);
+}
+
+/// The kernel acknowledges what fits before the reset; nothing came of it all the same. The transfer is larger than what the
+/// kernel takes for a program that reads nothing.
+#[test]
+fn netns_streams_that_are_all_reset_have_failed() {
+    let lab = lab();
+    let at = server(&lab, 8, |mut stream| {
+        let _ = stream.read(&mut [0; 1]);
+    });
+    let up = StreamSettings {
+        direction: Direction::Up,
+        size: Some(200_000_000),
+        protocol: Protocol::Plain,
+        source: None,
+        sink: SinkSettings::Null,
+    };
+    let mut settings = settings(Pattern::Stream(up), at);
+    settings.duration = None;
+    settings.count = Some(5);
+    settings.interval = Duration::from_secs(1);
+    let result = load(&lab, &settings);
+    assert_eq!(result.totals.requests_failed, Some(5), "{}", told(&result));
+    assert_eq!((result.state, error(&result)), (RunState::Failed, Some(ErrorCode::PeerGone)), "{}", told(&result));
 }
 
 /// Stops after some intervals.
