@@ -179,6 +179,11 @@ impl Exchange for Stream {
         bytes: &[u8],
     ) -> (usize, Event) {
         let mut payload = bytes;
+        if let (Dialect::Plain, true, Some(size)) = (self.plan.dialect, self.plan.down, self.plan.size) {
+            // Who sends without end does not end its segments at our size.
+            let left = usize::try_from(size - state.received.min(size)).unwrap_or(usize::MAX);
+            payload = &bytes[..bytes.len().min(left)];
+        }
         if self.plan.dialect == Dialect::Reported {
             let left = match (self.plan.down, self.plan.size) {
                 (false, _) => 0,
@@ -255,6 +260,8 @@ mod tests {
     use super::super::bytes::mismatch;
     use super::super::bytes::stretch;
     use super::super::exchange::MAIN;
+    use super::super::settings::SinkSettings;
+    use super::super::sink::SinkWriter;
     use super::super::wire::by_hand::Paper;
     use super::*;
 
@@ -338,5 +345,23 @@ mod tests {
         stream.request(&mut state, &mut wire);
         stream.receive(&mut state, MAIN, &mut wire, b"whatever");
         assert_eq!(stream.peer_closed(&mut state, MAIN, true), Event::Broken(Cause::Truncated));
+    }
+
+    #[test]
+    fn a_sized_download_keeps_no_byte_more_whatever_comes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let (sink, writer) = SinkWriter::start(&SinkSettings::File(path.clone()), 0).unwrap();
+        let plan = Plan { up: false, down: true, size: Some(1000), ..UP };
+        let mut stream = Stream::new(plan, None, sink);
+        let (mut state, mut wire) = (StreamState::default(), Paper::default());
+        stream.request(&mut state, &mut wire);
+        let segment = [7; 300];
+        let events: Vec<Event> =
+            (0..4).map(|_| stream.receive(&mut state, MAIN, &mut wire, &segment).1).collect();
+        assert_eq!(events, [Event::More, Event::More, Event::More, done(1000)]);
+        drop(stream);
+        assert_eq!(writer.unwrap().finish(), None);
+        assert_eq!(std::fs::read(&path).unwrap(), [7; 1000]);
     }
 }
