@@ -84,6 +84,8 @@ pub enum ErrorCode {
     PeerGone,
     /// The peer sent what the protocol does not allow, or bytes that are not those that were expected.
     PeerLied,
+    /// The peer answered in good order, and not with what was asked for: an HTTP status, an FTP reply. The message says which.
+    UnexpectedStatus,
     /// A report, a sink or a source cannot be written or read.
     Output,
     /// Interrupted by a signal.

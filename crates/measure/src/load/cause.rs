@@ -137,6 +137,32 @@ impl Cause {
     }
 }
 
+/// Of each cause, the first code that a server gave for it: an HTTP status, the code of an FTP reply. 0: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Codes([u16; Cause::COUNT]);
+
+impl Codes {
+    /// Keeps the code, if it is the first.
+    pub(super) fn note(&mut self, cause: Cause, code: u16) {
+        let first = &mut self.0[cause as usize];
+        if *first == 0 {
+            *first = code;
+        }
+    }
+
+    /// Adds those that came later.
+    pub(super) fn merge(&mut self, later: Self) {
+        for (cause, code) in Cause::ALL.iter().zip(later.0) {
+            self.note(*cause, code);
+        }
+    }
+
+    /// What the server said.
+    pub(super) fn of(self, cause: Cause) -> Option<u16> {
+        Some(self.0[cause as usize]).filter(|code| *code > 0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +176,18 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Cause::COUNT);
+    }
+
+    #[test]
+    fn the_first_code_of_each_cause_is_kept() {
+        let mut codes = Codes::default();
+        codes.note(Cause::Status4xx, 404);
+        codes.note(Cause::Status4xx, 405);
+        let mut later = Codes::default();
+        later.note(Cause::Status4xx, 403);
+        later.note(Cause::FtpRefused, 550);
+        codes.merge(later);
+        let told = [Cause::Status4xx, Cause::FtpRefused, Cause::Status5xx].map(|cause| codes.of(cause));
+        assert_eq!(told, [Some(404), Some(550), None]);
     }
 }

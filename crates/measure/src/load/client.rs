@@ -298,6 +298,7 @@ impl<E: Exchange> Client<E> {
         before.count(&desk.counters(), tally);
         tally.counts.bytes_verified += checked.verified;
         tally.counts.bytes_corrupt += checked.corrupt;
+        tally.codes.merge(checked.codes);
         (tally.open, tally.under_way) = (open, under_way);
         tally.given_up = self.given_up;
         recorder.hand_over(start, at);
@@ -329,6 +330,7 @@ impl<E: Exchange> Client<E> {
             tally.counts.intended += missed;
             tally.counts.bytes_verified += checked.verified;
             tally.counts.bytes_corrupt += checked.corrupt;
+            tally.codes.merge(checked.codes);
             (tally.open, tally.under_way) = (self.open, self.under_way);
             (tally.last, tally.given_up) = (true, self.given_up);
             recorder.finish(start, t);

@@ -2,7 +2,7 @@
 //! Who calls it ([`super::client`]) measures, schedules and counts.
 
 use super::bytes::mismatch;
-use super::cause::Cause;
+use super::cause::{Cause, Codes};
 use super::wire::Wire;
 
 /// The connection that a client is made of.
@@ -116,6 +116,8 @@ pub(super) struct Checked {
     pub(super) verified: u64,
     /// Bytes that were not that.
     pub(super) corrupt: u64,
+    /// What the server has said of requests that failed.
+    pub(super) codes: Codes,
 }
 
 impl Checked {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::bytes::Generated;
 use super::cause::Cause;
-use super::exchange::{Answer, DATA, Event, Exchange, MAIN};
+use super::exchange::{Answer, Checked, DATA, Event, Exchange, MAIN};
 use super::settings::Impossible;
 use super::sink::Sink;
 use super::wire::Wire;
@@ -71,6 +71,7 @@ pub(super) struct Ftp {
     worker: usize,
     /// Behind the path.
     suffix: Vec<u8>,
+    checked: Checked,
 }
 
 /// What the next reply answers.
@@ -121,6 +122,7 @@ impl Ftp {
             clients: 0,
             worker: first,
             suffix: Vec::with_capacity(32),
+            checked: Checked::default(),
         }
     }
 
@@ -139,7 +141,6 @@ impl Ftp {
     }
 
     fn reply(&mut self, state: &mut FtpState, wire: &mut dyn Wire, code: u16, line: &[u8]) -> Event {
-        let refused = Event::Broken(Cause::FtpRefused);
         match (state.expected, code) {
             (Expected::Greeting, 120) => Event::More,
             (Expected::Greeting, 220) => {
@@ -191,7 +192,10 @@ impl Ftp {
                 state.replied = true;
                 self.completed(state)
             }
-            _ => refused,
+            _ => {
+                self.checked.codes.note(Cause::FtpRefused, code);
+                Event::Broken(Cause::FtpRefused)
+            }
         }
     }
 
@@ -295,6 +299,10 @@ impl Exchange for Ftp {
             self.sink.give_up(file);
         }
         *state = FtpState { number: state.number, ..FtpState::default() };
+    }
+
+    fn take_checked(&mut self) -> Checked {
+        std::mem::take(&mut self.checked)
     }
 
     fn unwritten(&mut self, state: &FtpState) -> Option<usize> {
@@ -444,6 +452,8 @@ mod tests {
             let (mut ftp, mut state, mut wire) = ftp();
             let event = says(&mut ftp, &mut state, &mut wire, text);
             assert_eq!(event, Event::Broken(cause), "{text}");
+            let code = text[..3].parse().ok().filter(|_| cause == Cause::FtpRefused);
+            assert_eq!(ftp.take_checked().codes.of(cause), code, "{text}");
         }
     }
 }

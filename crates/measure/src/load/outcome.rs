@@ -257,7 +257,7 @@ fn judge_end(
             return;
         }
         Some(Early::Unreached(cause)) => {
-            result.fail(code_of(cause), format!("{target}: {}: {}", words(cause), cause.advice()));
+            result.fail(code_of(cause), format!("{target}: {}: {}", words(cause, collected), cause.advice()));
             return;
         }
         Some(Early::Silence) if counts.connections_opened > 0 => {
@@ -280,7 +280,7 @@ fn judge_end(
     };
     match worst {
         Some(cause) if anything && every_transfer_failed(settings, collected) => {
-            let text = format!("{target}: {}: {}", words(cause), cause.advice());
+            let text = format!("{target}: {}: {}", words(cause, collected), cause.advice());
             let undisturbed = |i: &Interval| moved(&i.totals) > 0 && i.totals.requests_failed == Some(0);
             // What was measured before the server gave up is a measurement; what fits into its buffers is none.
             if collected.intervals.iter().any(undisturbed) {
@@ -292,13 +292,13 @@ fn judge_end(
         Some(cause) if held_once && lost_all(settings, collected) => {
             let text = format!(
                 "{target}: at the end no connection was left: {}: {}",
-                words(cause),
+                words(cause, collected),
                 cause.advice()
             );
             result.cut_short(code_of(cause), text);
         }
         Some(cause) if !anything => {
-            result.fail(code_of(cause), format!("{target}: {}: {}", words(cause), cause.advice()));
+            result.fail(code_of(cause), format!("{target}: {}: {}", words(cause, collected), cause.advice()));
         }
         _ if !anything && collected.early == Some(Early::Silence) => {
             result.fail(ErrorCode::TimedOut, format!("{target}: nothing answers there"));
@@ -348,8 +348,14 @@ fn other_server(settings: &LoadSettings) -> &'static str {
     }
 }
 
-fn words(cause: Cause) -> String {
-    cause.name().replace('_', " ")
+/// The cause, with what the server itself has said, where it has.
+fn words(cause: Cause, collected: &Collected) -> String {
+    let name = cause.name().replace('_', " ");
+    match collected.total.codes.of(cause) {
+        Some(code) if cause == Cause::FtpRefused => format!("{name} (reply {code})"),
+        Some(code) => format!("{name} (status {code})"),
+        None => name,
+    }
 }
 
 fn code_of(cause: Cause) -> ErrorCode {
@@ -361,6 +367,9 @@ fn code_of(cause: Cause) -> ErrorCode {
         Cause::NoRoom => ErrorCode::Other,
         Cause::Reset | Cause::ClosedEarly | Cause::PeerGone => ErrorCode::PeerGone,
         Cause::SinkFailed => ErrorCode::Output,
-        _ => ErrorCode::PeerLied,
+        Cause::Status4xx | Cause::Status5xx | Cause::StatusOther | Cause::FtpRefused => {
+            ErrorCode::UnexpectedStatus
+        }
+        Cause::WrongContent | Cause::Malformed | Cause::Truncated => ErrorCode::PeerLied,
     }
 }

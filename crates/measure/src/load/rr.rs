@@ -153,7 +153,7 @@ mod tests {
         let more = [&echo[30..], &echo[..10]].concat();
         assert_eq!(rr.receive(&mut state, MAIN, &mut wire, &more), (70, done(100)));
         assert_eq!(rr.receive(&mut state, MAIN, &mut wire, &more[70..]), (10, Event::More));
-        assert_eq!(rr.take_checked(), Checked { verified: 110, corrupt: 0 });
+        assert_eq!(rr.take_checked(), Checked { verified: 110, corrupt: 0, ..Checked::default() });
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         echo[40] ^= 0x20;
         let (_, event) = rr.receive(&mut state, MAIN, &mut wire, &echo);
         assert_eq!(event, Event::Broken(Cause::WrongContent));
-        assert_eq!(rr.take_checked(), Checked { verified: 100, corrupt: 60 });
+        assert_eq!(rr.take_checked(), Checked { verified: 100, corrupt: 60, ..Checked::default() });
     }
 
     #[test]

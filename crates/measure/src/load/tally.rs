@@ -3,7 +3,7 @@
 use crate::histogram::{HistogramSet, Merge};
 use crate::result::{Totals, metric};
 
-use super::cause::Cause;
+use super::cause::{Cause, Codes};
 
 /// The histograms of a load, by number.
 pub(super) mod hist {
@@ -136,6 +136,8 @@ pub(super) struct Tally {
     pub(super) last: bool,
     /// The worker says that there is no use in going on, and why.
     pub(super) given_up: Option<Cause>,
+    /// What the server has said of requests that failed.
+    pub(super) codes: Codes,
 }
 
 impl Tally {
@@ -151,6 +153,7 @@ impl Tally {
             thread: 0,
             last: false,
             given_up: None,
+            codes: Codes::default(),
         }
     }
 
@@ -215,6 +218,7 @@ impl Merge for Tally {
             mine.hist.merge(&theirs.hist);
         }
         self.given_up = self.given_up.or(other.given_up);
+        self.codes.merge(other.codes);
     }
 
     fn clear(&mut self) {
@@ -229,6 +233,7 @@ impl Merge for Tally {
         self.drops.clear();
         self.last = false;
         self.given_up = None;
+        self.codes = Codes::default();
     }
 }
 

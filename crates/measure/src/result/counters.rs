@@ -115,8 +115,8 @@ numbers! {
         /// Bytes on the wire received, counted alike.
         wire_bytes_received,
     }
-    /// Errors by cause: `refused`, `reset`, `timed_out`, `closed_early`, `bad_response` …; HTTP statuses from 400 on as
-    /// `http_404`.
+    /// Errors by cause: `connection_refused`, `reset_by_peer`, `stalled`, `closed_early`, `wrong_content` …; HTTP statuses as
+    /// `http_4xx`, `http_5xx` and `http_other`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, u64>,
 }

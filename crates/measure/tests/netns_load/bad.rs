@@ -209,7 +209,12 @@ fn netns_streams_that_are_all_reset_have_failed() {
     settings.interval = Duration::from_secs(1);
     let result = load(&lab, &settings);
     assert_eq!(result.totals.requests_failed, Some(5), "{}", told(&result));
-    assert_eq!((result.state, error(&result)), (RunState::Failed, Some(ErrorCode::PeerGone)), "{}", told(&result));
+    assert_eq!(
+        (result.state, error(&result)),
+        (RunState::Failed, Some(ErrorCode::PeerGone)),
+        "{}",
+        told(&result)
+    );
 }
 
 /// Stops after some intervals.

@@ -12,7 +12,7 @@ use bypath_measure::load::{
     Direction, FileProtocol, FilesSettings, FtpSettings, HttpSettings, LoadSettings, Method, Page, Pattern,
     Protocol, Ramp, Rate, SinkSettings, StreamSettings,
 };
-use bypath_measure::result::{RunResult, RunState};
+use bypath_measure::result::{ErrorCode, RunResult, RunState};
 
 use super::{echo, lab, load, rr, settings, told};
 
@@ -209,6 +209,9 @@ fn netns_nginx_answers_are_checked() {
     let missing = ask(web("/missing", true), 1);
     assert_eq!(missing.state, RunState::Failed);
     assert_eq!(missing.totals.errors.get("http_4xx"), Some(&300));
+    let error = missing.error.expect("why it failed");
+    assert_eq!(error.code, ErrorCode::UnexpectedStatus);
+    assert!(error.message.contains("status 404"), "{}", error.message);
 }
 
 #[test]

@@ -114,13 +114,16 @@ impl Http {
         let wrong = state.wrong || short;
         let (head, file) = (std::mem::take(&mut state.head), state.file);
         *state = HttpState { head, file, ..HttpState::default() };
-        match status {
-            _ if right && wrong => Event::Failed(Cause::WrongContent, answer),
-            _ if right => Event::Done(answer),
-            400..=499 => Event::Failed(Cause::Status4xx, answer),
-            500.. => Event::Failed(Cause::Status5xx, answer),
-            _ => Event::Failed(Cause::StatusOther, answer),
+        if right {
+            return if wrong { Event::Failed(Cause::WrongContent, answer) } else { Event::Done(answer) };
         }
+        let cause = match status {
+            400..=499 => Cause::Status4xx,
+            500.. => Cause::Status5xx,
+            _ => Cause::StatusOther,
+        };
+        self.checked.codes.note(cause, status);
+        Event::Failed(cause, answer)
     }
 }
 
