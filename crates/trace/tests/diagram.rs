@@ -158,7 +158,7 @@ fn a_browser_shows_it_and_goes_to_the_next_remark() {
         document.body.dataset.width = Math.round(document.querySelector('svg.sequence').getBoundingClientRect().width);";
     let Some(dom) = visited(&page, probe) else { return };
     assert!(dom.contains("data-at=\"#c1p9\""), "{}", &dom[..dom.len().min(3_000)]);
-    assert!(dom.contains("data-width=\"1240\""));
+    assert!(dom.contains("data-width=\"1280\""));
 }
 
 #[test]
