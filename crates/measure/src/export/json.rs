@@ -21,7 +21,7 @@ pub fn json(result: &RunResult) -> String {
 /// Prints it to standard output.
 ///
 /// # Errors
-/// As [`print`] has them.
+/// As [`print()`] has them.
 pub fn print_json(result: &RunResult) -> Result<(), OutputError> {
     print(&json(result))
 }
