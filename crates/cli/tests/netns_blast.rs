@@ -36,6 +36,32 @@ fn finish(child: Child) -> (Option<i32>, Value) {
     (output.status.code(), json)
 }
 
+/// A run beside others, which is over when the test is, however that ends.
+struct Beside(Option<Child>);
+
+impl Beside {
+    fn start(args: &[&str]) -> Self {
+        Self(Some(bypath(args).spawn().unwrap()))
+    }
+
+    fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    fn finish(mut self) -> (Option<i32>, Value) {
+        finish(self.0.take().unwrap())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 #[track_caller]
 fn run(args: &[&str]) -> Value {
     let (code, json) = finish(bypath(args).spawn().unwrap());
@@ -176,14 +202,14 @@ fn netns_blast_to_another_process_ends_it_and_is_counted_there() {
     let lab = Lab::builder().name_prefix("bl").up().unwrap();
     let (netns, dev, mac) = (lab.far().netns(), lab.far().interface(), lab.far().mac());
     let listening = ["blast", "--receive", "--netns", netns, "--dev", dev, "-t", "30"];
-    let receiver = bypath(&listening).spawn().unwrap();
+    let receiver = Beside::start(&listening);
     wait_for_xdp(lab.far());
     let args = [
         &["blast", "-n", "5000", "-R", "20000", "--dst-mac", mac, "--src-port", "1000-1003"][..],
         &near(&lab),
     ];
     let sent = run(&args.concat());
-    let (code, received) = finish(receiver);
+    let (code, received) = receiver.finish();
     assert_eq!(code, Some(0), "{received:#}");
     assert_eq!(total(&sent, "packets_sent"), 5000);
     all_there(&received, 5_000);
@@ -393,7 +419,7 @@ fn netns_latency_of_raw_frames_that_another_process_reflects() {
         "--dev",
         lab.far().interface(),
     ];
-    let reflector = bypath(&listening).spawn().unwrap();
+    let reflector = Beside::start(&listening);
     wait_for_xdp(lab.far());
     let mac = lab.far().mac();
     tool::run("ip", &["-n", lab.near().netns(), "neigh", "add", &target, "lladdr", mac, "dev", "near0"])
@@ -404,7 +430,7 @@ fn netns_latency_of_raw_frames_that_another_process_reflects() {
     assert_eq!((total(&json, "packets_sent"), total(&json, "packets_received")), (300, 300), "{json:#}");
     assert_eq!(number(&json, "/latency/round_trip/count"), 300);
     tool::run("kill", &["-INT", &reflector.id().to_string()]).unwrap();
-    let (code, reflected) = finish(reflector);
+    let (code, reflected) = reflector.finish();
     assert_eq!(code, Some(0), "a reflector ends when it is told: {reflected:#}");
     assert_eq!(total(&reflected, "packets_received"), 300);
 }

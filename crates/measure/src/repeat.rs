@@ -63,7 +63,8 @@ pub fn combine(results: Vec<RunResult>, expected: &Expectations) -> RunResult {
     if let Some(cpu) = &mut all.cpu {
         cpu.per_gigabyte(&all.totals);
     }
-    let measured: Vec<&RunResult> = results.iter().filter(|r| r.state != RunState::Failed).collect();
+    // A run that was cut short is no sample of the same test.
+    let measured: Vec<&RunResult> = results.iter().filter(|r| r.state == RunState::Complete).collect();
     all.spread = spreads(&measured);
     all.repeats = results.iter().zip(1..).map(|(result, number)| repeat(result, number)).collect();
     judge_into(&mut all, expected);
@@ -191,6 +192,15 @@ mod tests {
         assert_eq!(all.latency["request"].max_ns, 2_000);
         assert_eq!(all.spread["rates.requests_per_second"].median, 55.0);
         assert_eq!(all.spread["latency.request.p50_ns"].median, 1_500.0);
+    }
+
+    #[test]
+    fn a_run_that_was_cut_short_is_no_sample() {
+        let mut short = one(1, 9_000);
+        short.cut_short(crate::result::ErrorCode::Interrupted, "interrupted");
+        let all = combine(vec![one(100, 1_000), one(120, 1_000), short], &Expectations::default());
+        assert_eq!((all.state, all.repeats.len()), (RunState::Partial, 3));
+        assert_eq!(all.spread["rates.requests_per_second"].count, 2);
     }
 
     #[test]
