@@ -27,7 +27,8 @@ use crate::socket::listener::ListenerShared;
 use crate::socket::shared::{Wake, WorkerPort};
 use crate::socket::udp::UdpShared;
 use crate::stack::StackEvent;
-use crate::worker::{Command, WorkerWaker};
+use crate::waker::WorkerWaker;
+use crate::worker::Command;
 use crate::worker_stats::WorkerStats;
 
 /// How long a worker may take to answer a request for its figures.

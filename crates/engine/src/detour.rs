@@ -13,7 +13,7 @@ use bypath_xdp::Strays;
 
 use crate::handoff::HandoffSender;
 use crate::socket::shared::Wake;
-use crate::worker::WorkerWaker;
+use crate::waker::WorkerWaker;
 
 /// In the place of the count of hand-offs: nobody has seen this packet yet.
 pub(crate) const STRAY: u8 = u8::MAX - 1;

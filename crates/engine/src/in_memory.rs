@@ -20,7 +20,8 @@ use crate::socket::shared::WorkerPort;
 use crate::stack::memory::MemoryLimits;
 use crate::stack::{AWAKE, Stack, StackConfig};
 use crate::template::Medium;
-use crate::worker::{Links, Poll, Worker, WorkerWaker};
+use crate::waker::WorkerWaker;
+use crate::worker::{Links, Poll, Worker};
 use crate::worker_stats::WorkerStats;
 
 /// Address of the second worker.

@@ -59,6 +59,7 @@ mod template;
 #[cfg(test)]
 mod testnet;
 mod timer_wheel;
+mod waker;
 mod worker;
 mod worker_stats;
 #[cfg(test)]

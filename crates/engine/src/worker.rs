@@ -2,9 +2,8 @@
 //! over it, send what became of it, and sleep only when there is nothing to do and sleeping is allowed.
 
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant as SystemInstant};
 
 use bypath_tcp::Instant;
@@ -31,6 +30,7 @@ use crate::stack::foresight::AHEAD;
 use crate::stack::ingress::Verdict;
 use crate::stack::{Stack, StackEvent};
 use crate::tap::TapWriter;
+use crate::waker::WorkerWaker;
 use crate::worker_stats::WorkerStats;
 
 /// Frames taken from the device at once.
@@ -81,43 +81,6 @@ pub(crate) enum Command {
     LinkDown,
     Report(Sender<WorkerStats>),
     Stop,
-}
-
-/// Wakes a worker that sleeps; costs a load when it does not.
-#[derive(Debug)]
-pub(crate) struct WorkerWaker {
-    event: OwnedFd,
-    asleep: AtomicBool,
-}
-
-impl WorkerWaker {
-    pub(crate) fn new() -> std::io::Result<Self> {
-        let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
-        Ok(Self { event: rustix::event::eventfd(0, flags)?, asleep: AtomicBool::new(false) })
-    }
-
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.event.as_fd()
-    }
-
-    fn drain(&self) {
-        let _ = rustix::io::read(&self.event, &mut [0u8; 8]);
-    }
-}
-
-impl Wake for WorkerWaker {
-    fn wake(&self) {
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) {
-            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
-        }
-    }
-}
-
-impl Wake for Arc<WorkerWaker> {
-    fn wake(&self) {
-        (**self).wake();
-    }
 }
 
 /// A worker's queues to and from the others, all of them bounded.

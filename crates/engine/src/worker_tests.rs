@@ -25,7 +25,8 @@ use crate::socket::listener::ListenerShared;
 use crate::socket::shared::{Wake, WorkerPort};
 use crate::stack::{Stack, StackConfig, StackEvent};
 use crate::template::Medium;
-use crate::worker::{Command, Links, Poll, Worker, WorkerWaker};
+use crate::waker::WorkerWaker;
+use crate::worker::{Command, Links, Poll, Worker};
 use crate::worker_stats::WorkerStats;
 
 const PATIENCE: Duration = Duration::from_secs(120);

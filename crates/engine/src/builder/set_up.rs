@@ -29,7 +29,8 @@ use crate::socket::shared::WorkerPort;
 use crate::stack::{Stack, StackConfig};
 use crate::tap::{TapInterface, TapSink};
 use crate::template::Medium;
-use crate::worker::{Command, Links, Worker, WorkerWaker};
+use crate::waker::WorkerWaker;
+use crate::worker::{Command, Links, Worker};
 
 /// Messages that may wait for the control plane.
 const CONTROL_QUEUE: usize = 16_384;
