@@ -17,7 +17,6 @@ use bypath_measure::repeat::repeated;
 use bypath_measure::result::{ErrorCode, RunResult, metric};
 use bypath_measure::verdict::judge_into;
 use clap::Args;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::engine_args::PollChoice;
 use crate::exports::ExportArgs;
@@ -119,12 +118,8 @@ pub(crate) fn code_of(error: &BlastError) -> ErrorCode {
 
 /// A flag that Ctrl-C sets.
 pub(crate) fn stop_on_signals() -> Result<Arc<AtomicBool>, BlastError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|source| BlastError::System { action: "listening for signals", source })?;
-    }
-    Ok(stop)
+    let failed = |source| BlastError::System { action: "listening for signals", source };
+    crate::signals::stop_flag().map_err(failed)
 }
 
 impl BlastArgs {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::signals;
 
 /// How often a reader that waits looks whether it was told to stop, milliseconds.
 const LOOK: u16 = 100;
@@ -22,10 +23,10 @@ impl Stop {
     /// Ctrl-C and SIGTERM are told here from now on.
     pub(crate) fn on_signals() -> io::Result<Self> {
         let stop = Self::default();
-        for signal in [SIGINT, SIGTERM] {
+        for signal in signals::ENDING {
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop.0))?;
-            signal_hook::flag::register(signal, Arc::clone(&stop.0))?;
         }
+        signals::set_by_signals(&stop.0)?;
         Ok(stop)
     }
 

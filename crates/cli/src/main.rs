@@ -24,6 +24,7 @@ mod report;
 mod result_args;
 mod rfc2544;
 mod serve;
+mod signals;
 mod stack;
 mod story_args;
 mod trace;

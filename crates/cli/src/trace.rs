@@ -22,7 +22,6 @@ use bypath_xdp::NicFacts;
 use clap::{Args, ValueEnum};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pcap::{Active, Capture, Precision};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::output::{INTERFACE, USAGE};
 use crate::stack::enter_netns;
@@ -128,11 +127,8 @@ fn trace(args: &TraceArgs) -> Result<(), Failure> {
 }
 
 fn watch(args: &TraceArgs, printer: &mut Printer) -> Result<(), Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|error| Failure::usage(format!("cannot watch for Ctrl-C: {error}")))?;
-    }
+    let stop = crate::signals::stop_flag()
+        .map_err(|error| Failure::usage(format!("cannot watch for Ctrl-C: {error}")))?;
     if let Some(Err(error)) = args.netns.as_deref().map(enter_netns) {
         return Err(Failure { exit_code: error.exit_code, message: error.message });
     }

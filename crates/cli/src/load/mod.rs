@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bypath_measure::histogram::HistogramSet;
 use bypath_measure::load;
 use bypath_measure::result::{ErrorCode, Interval, RunResult};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 pub(crate) use args::LoadArgs;
 
@@ -63,11 +62,8 @@ fn measure(args: &LoadArgs) -> Result<RunResult, (ErrorCode, String)> {
     let live = Live::open(&args.results, &args.exports, "load")?;
     let settings = args.settings()?;
     settings.check().map_err(|why| (ErrorCode::Usage, why.to_string()))?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|error| (ErrorCode::Other, format!("cannot watch for Ctrl-C: {error}")))?;
-    }
+    let stop = crate::signals::stop_flag()
+        .map_err(|error| (ErrorCode::Other, format!("cannot watch for Ctrl-C: {error}")))?;
     let workers = args.workers(&settings)?;
     let mut teller = Teller { live, stop };
     let recording = args.engine.capture.begin().map_err(|error| (ErrorCode::Output, error.to_string()))?;
